@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The full check of one access token: VALIDATION rules 6 to 21, in order, cheap ones first.
+ * RFC 7515, 7519, 8725, 9068; RFC 6750 for the answers. Pure: keys and time are arguments. */
+#ifndef AUTH_TOKEN_H
+#define AUTH_TOKEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "auth/keyset.h"
+#include "base/json.h"
+#include "base/secret.h"
+#include "base/str.h"
+#include "policy/config.h"
+#include "proto/jws.h"
+
+/* Every way a credential can fail, one name each: metrics and logs use token_rc_name(), clients see
+ * token_rc_description(). Add at the end of a group; the table in token.c must follow. */
+enum token_rc {
+    TOKEN_OK,
+    TOKEN_BEARER,          /* rule 3: Bearer, and then not one b64token; the caller's finding */
+    TOKEN_TOO_LARGE,       /* rule 6 */
+    TOKEN_OPAQUE,          /* rule 7: one segment: not a JWT at all */
+    TOKEN_ENCRYPTED,       /* rule 7: five segments: JWE */
+    TOKEN_SEGMENTS,        /* rule 7 */
+    TOKEN_BASE64,          /* rule 8 */
+    TOKEN_HEADER,          /* rule 9 */
+    TOKEN_ALG,             /* rule 10 */
+    TOKEN_TYP,             /* rule 11 */
+    TOKEN_CRIT,            /* rule 12 */
+    TOKEN_KID,             /* rule 13: missing, empty, too long, not a string */
+    TOKEN_PAYLOAD,         /* not a JSON object, duplicate member, not UTF-8, too large */
+    TOKEN_ISSUER,          /* rule 16: iss missing or not one this route accepts */
+    TOKEN_UNKNOWN_KEY,     /* rule 13: kid not among the issuer's keys: refetch may help */
+    TOKEN_NO_KEYS,         /* rule 24: the issuer's keys were never loaded, or are too stale */
+    TOKEN_SIGNATURE,       /* rule 15 */
+    TOKEN_AUDIENCE,        /* rule 17 */
+    TOKEN_EXPIRED,         /* rule 18 */
+    TOKEN_EXP,             /* rule 18: missing or not a number */
+    TOKEN_NOT_YET_VALID,   /* rule 19: nbf ahead */
+    TOKEN_ISSUED_AHEAD,    /* rule 19: iat ahead */
+    TOKEN_TIME_CLAIM,      /* rule 19: nbf or iat not a number */
+    TOKEN_SUBJECT,         /* rule 20 */
+    TOKEN_CLIENT,          /* rule 20: client_id and azp differ, or are no strings */
+    TOKEN_SENDER_CONSTRAINED, /* rule 21 */
+    TOKEN_SCOPE_CLAIM,     /* scope is present and not a string, or holds a foreign byte */
+    TOKEN_NO_MEMORY,
+    TOKEN_RC_COUNT
+};
+
+/* Stable snake_case name for logs and metrics: "wrong_audience". */
+const char *token_rc_name(enum token_rc rc);
+/* Fixed, honest sentence for error_description; RFC 6750 3 characters only. */
+const char *token_rc_description(enum token_rc rc);
+
+#define TOKEN_FINGERPRINT_LEN 8 /* hex digits of the token's SHA-256 that may be logged (rule 27) */
+
+/* The digits and a NUL for the SHA-256 of a token, whatever the check says about it. */
+void token_fingerprint(const uint8_t digest[SHA256_LEN],
+                       char ret_hex[TOKEN_FINGERPRINT_LEN + 1]);
+
+/* What a verified token says. Immutable and counted with plain references: it belongs to one worker
+ * thread. Strings borrow from CLAIMS. */
+struct identity {
+    unsigned refs;
+    size_t issuer_index; /* in config_data.issuers */
+    struct str issuer;
+    struct str subject;
+    struct str client; /* client_id or azp (rule 20: one of them is always there) */
+    struct str scope;  /* the scope claim as sent; absent when not there */
+    int64_t exp_s;
+    int64_t nbf_s;   /* INT64_MIN when there is none */
+    int64_t dies_s;  /* exp + clock_skew of the config it was checked under */
+    bool stale_keys; /* verified with keys past their refresh (rule 25) */
+    json_t *claims;  /* the payload object, owned by the identity; read only */
+    struct str kid;  /* of the key that verified it, owned by the identity */
+    uint8_t thumbprint[JWK_THUMBPRINT_LEN]; /* of the same key */
+    char fingerprint[TOKEN_FINGERPRINT_LEN + 1];
+};
+
+struct identity *identity_ref(struct identity *identity);
+struct identity *identity_unref(struct identity *identity); /* takes NULL, returns NULL */
+
+/* Everything the check depends on besides the token. */
+struct token_context {
+    const struct config_data *config;
+    const struct route *route;
+    struct jws_verifier *verifier; /* of the calling thread */
+    struct keyset *const *keysets; /* one per config issuer, an entry may be NULL: never loaded */
+    int64_t now_s;                 /* wall clock */
+    int64_t now_mono_ms;           /* for the age of the keys */
+};
+
+/* Checks TOKEN (the credential behind "Bearer "). TOKEN_OK gives *ret_identity, one reference. On
+ * TOKEN_UNKNOWN_KEY and TOKEN_NO_KEYS *ret_issuer_index says whose keys to fetch; else it is
+ * SIZE_MAX. */
+enum token_rc token_check(const struct token_context *context, struct str token,
+                          struct identity **ret_identity, size_t *ret_issuer_index);
+
+/* The part of the check that depends on the route and the time, for an identity that was verified
+ * before (cache): issuer accepted by the route, its keys not too old, audience, exp, nbf. */
+enum token_rc token_recheck(const struct token_context *context, const struct identity *identity);
+
+/* Rule 25: the keys of this issuer are so old that at least one refresh failed. */
+bool token_keys_are_stale(const struct token_context *context, size_t issuer_index);
+
+/* Rule 22: the identity holds every scope of the route, directly or by scope_implies. */
+bool token_has_route_scopes(const struct route *route, const struct identity *identity);
+
+#endif

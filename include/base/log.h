@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Structured log lines: one event, key-values, JSON or text, on one file descriptor.
+ *
+ * A logger belongs to one thread. Lines are collected and written in one go by log_flush(), which
+ * never blocks: what the descriptor does not take is dropped and counted, and the count is the next
+ * line. Callers never pass a token, a code, a secret or a query; log_field values are escaped. */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/str.h"
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+enum log_format { LOG_FORMAT_JSON, LOG_FORMAT_TEXT };
+
+struct log {
+    int fd;
+    enum log_level level;
+    enum log_format format;
+    bool colour; /* text format only */
+    struct buf pending;
+    uint64_t dropped;       /* lines lost since the last report */
+    uint64_t dropped_total; /* lines lost in all, for the metrics */
+};
+
+enum log_kind { LOG_KIND_STR, LOG_KIND_INT, LOG_KIND_BOOL };
+struct log_field {
+    const char *key;
+    enum log_kind kind;
+    struct str s;
+    int64_t i;
+};
+
+#define LOG_STR(k, v) ((struct log_field){.key = (k), .kind = LOG_KIND_STR, .s = (v)})
+#define LOG_CSTR(k, v) ((struct log_field){.key = (k), .kind = LOG_KIND_STR, .s = str_from_cstr(v)})
+#define LOG_INT(k, v) ((struct log_field){.key = (k), .kind = LOG_KIND_INT, .i = (int64_t)(v)})
+#define LOG_BOOL(k, v) ((struct log_field){.key = (k), .kind = LOG_KIND_BOOL, .i = (v) ? 1 : 0})
+
+struct log log_make(int fd, enum log_level level, enum log_format format);
+/* Writes what is left (waiting up to a second) and frees. */
+void log_close(struct log *log);
+
+static inline bool log_enabled(const struct log *log, enum log_level level)
+{
+    return level <= log->level;
+}
+
+/* One line. Absent strings are left out. WHEN gives the time stamp. */
+void log_write(struct log *log, const struct clock *when, enum log_level level, const char *event,
+               const struct log_field *fields, size_t n_fields);
+#define LOG(log, when, level, event, ...)                                                \
+    do {                                                                                 \
+        if (log_enabled((log), (level))) {                                               \
+            const struct log_field log_fields[] = {__VA_ARGS__};                         \
+            log_write((log), (when), (level), (event), log_fields, ARRAY_LEN(log_fields)); \
+        }                                                                                \
+    } while (0)
+
+void log_flush(struct log *log);
+
+#endif

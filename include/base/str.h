@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Borrowed bytes: a pointer and a length, not NUL-terminated, never owned.
+ *
+ * A struct str is a view; whoever made the bytes says how long they live. The absent string has
+ * ptr == NULL; the empty string has ptr != NULL and len == 0 (str_is_set() tells them apart). */
+#ifndef BASE_STR_H
+#define BASE_STR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct str {
+    const char *ptr;
+    size_t len;
+};
+
+/* A view of a string literal. */
+#define STR(lit) ((struct str){.ptr = ("" lit ""), .len = sizeof(lit) - 1})
+/* The same, for initialisers of static tables. */
+#define STR_INIT(lit) {.ptr = ("" lit ""), .len = sizeof(lit) - 1}
+/* For printf-like functions: printf("%.*s", STR_ARG(s)). */
+#define STR_ARG(s) (int)(s).len, (s).ptr
+
+static inline struct str str_make(const char *ptr, size_t len)
+{
+    return (struct str){.ptr = ptr, .len = len};
+}
+
+/* A view of a NUL-terminated string; NULL gives the absent string. */
+static inline struct str str_from_cstr(const char *s)
+{
+    return (struct str){.ptr = s, .len = s != NULL ? strlen(s) : 0};
+}
+
+static inline bool str_is_set(struct str s)
+{
+    return s.ptr != NULL;
+}
+
+static inline bool str_eq(struct str a, struct str b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+static inline char ascii_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+static inline bool ascii_is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+static inline bool ascii_is_alpha(char c)
+{
+    char l = ascii_lower(c);
+    return l >= 'a' && l <= 'z';
+}
+
+/* ASCII case-insensitive comparison; bytes above 0x7f must be equal. */
+bool str_eq_nocase(struct str a, struct str b);
+bool str_has_prefix(struct str s, struct str prefix);
+bool str_has_prefix_nocase(struct str s, struct str prefix);
+bool str_has_suffix(struct str s, struct str suffix);
+
+/* The part from byte START on; empty at the end when START is past it. */
+struct str str_from(struct str s, size_t start);
+/* At most LEN bytes of the beginning. */
+struct str str_head(struct str s, size_t len);
+/* Without SP and HTAB at both ends (OWS of RFC 9110 5.6.3). */
+struct str str_trim(struct str s);
+
+/* Index of the first C, or -1. */
+ptrdiff_t str_find_char(struct str s, char c);
+
+/* Splits at SEP: takes the part before the first SEP from *REST into *RET_PART and moves *REST
+ * behind it. False when REST is absent, which it is after the last part: "a," gives "a" and "", the
+ * empty string gives one empty part. */
+bool str_split(struct str *rest, char sep, struct str *ret_part);
+
+/* A decimal number without sign, leading zeros allowed, nothing else around it.
+ * 0, -EINVAL (not a number) or -ERANGE (above MAX). */
+int str_to_u64(struct str s, uint64_t max, uint64_t *ret_value);
+
+/* A NUL-terminated copy; the caller frees it. NULL when memory is short. Refuses nothing: embedded
+ * NULs are the caller's to check (str_has_nul). */
+char *str_to_cstr(struct str s);
+bool str_has_nul(struct str s);
+
+/* Number of single-byte edits (insert, delete, replace) that turn A into B, at most MAX + 1. */
+size_t str_distance(struct str a, struct str b, size_t max);
+
+/* True for well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF). */
+bool str_is_utf8(struct str s);
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The main thread: signals, key refresh, reload, the admin listener, drain, and the workers. */
+#ifndef GATE_FLEET_H
+#define GATE_FLEET_H
+
+#include "policy/config.h"
+
+struct fleet_options {
+    const char *policy_path;  /* read again on SIGHUP */
+    struct config *config;    /* a reference is taken */
+    struct config_sources sources;
+};
+
+/* Serves until SIGTERM or SIGINT. Before it returns every thread has ended. 0, or -errno when it
+ * could not start (said in the log). */
+int fleet_run(const struct fleet_options *options);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The request up, the answer down: what is sent to the upstream, and how its answer gets to the
+ * client while it comes. */
+#ifndef GATE_RELAY_H
+#define GATE_RELAY_H
+
+#include "base/buf.h"
+#include "gate/txn.h"
+
+/* Answers up to this size that are no event stream are sent in one piece. */
+#define RELAY_COLLECT_BYTES (64U * 1024)
+/* Ceiling of the head we send. */
+#define RELAY_MAX_HEAD_BYTES (128U * 1024)
+
+/* Appends the complete request head for the upstream. 0; -EINVAL: a claim cannot be a header value;
+ * -EMSGSIZE or -ENOMEM. */
+int relay_append_head(const struct txn *txn, struct buf *out);
+
+/* Starts the call. False: it could not, and TXN was answered. */
+bool relay_start(struct txn *txn);
+/* The client takes bytes again. */
+void relay_drained(struct txn *txn);
+/* The client left, or the transaction must end: cancels the upstream at once. */
+void relay_cancel(struct txn *txn);
+/* Draining: ends an idle GET stream in order, so that the client connects elsewhere. */
+void relay_finish_stream(struct txn *txn);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every answer that the gate makes itself: one place for statuses, bodies, challenges and CORS.
+ *
+ * All of them carry X-Request-Id and Cache-Control: no-store (documents: their own caching), and for
+ * an allowed browser origin the CORS fields. Each function answers the exchange once and sets
+ * txn->status and txn->reason. */
+#ifndef GATE_REPLY_H
+#define GATE_REPLY_H
+
+#include "auth/token.h"
+#include "base/str.h"
+#include "net/server.h"
+
+struct txn;
+
+/* {"error": ERROR, "error_description": DESCRIPTION}. REASON and texts are static. */
+struct refusal {
+    unsigned status;
+    const char *reason; /* logs and metrics */
+    const char *error;
+    const char *description;
+};
+void reply_refuse(struct txn *txn, const struct refusal *refusal);
+
+/* 405 with Allow. */
+void reply_method_not_allowed(struct txn *txn, const char *allow);
+/* 401 without error: no credentials came (RFC 6750 3.1). REASON: "no_token", "other_scheme". */
+void reply_unauthenticated(struct txn *txn, const char *reason);
+/* 400 invalid_request with a challenge (RFC 6750 3.1). */
+void reply_invalid_request(struct txn *txn, const char *reason, const char *description);
+/* 401 invalid_token, or 503 for TOKEN_NO_KEYS. */
+void reply_token(struct txn *txn, enum token_rc rc);
+/* 403 insufficient_scope with all scopes of the route. */
+void reply_insufficient_scope(struct txn *txn);
+
+/* A failure on the MCP level: on a POST with a JSON-RPC id, a JSON-RPC error with that id (code
+ * -32000 - 99 range is ours), else as reply_refuse(). */
+void reply_gateway(struct txn *txn, const struct refusal *refusal);
+
+/* The metadata document, its preflight, and the preflight of the MCP endpoint. */
+void reply_metadata(struct txn *txn);
+void reply_metadata_preflight(struct txn *txn);
+void reply_preflight(struct txn *txn);
+
+/* Fills REPLY for bytes that never became a transaction. BODY texts are static. */
+void reply_fill_refused(struct reply *reply, const char *id, unsigned status,
+                        const char *description);
+/* Fills REPLY like reply_refuse() without sending it; TXN->status and reason are set. */
+void reply_fill(struct txn *txn, const struct refusal *refusal, struct reply *reply);
+
+/* X-Request-Id and, for an allowed origin, CORS: what every answer of TXN carries. */
+void reply_add_common(struct txn *txn, struct reply *reply);
+
+#endif

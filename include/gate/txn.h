@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A transaction: one request on its way through the gate, from its complete head to the last byte
+ * of its answer. It lives in the arena of its exchange and belongs to one worker. */
+#ifndef GATE_TXN_H
+#define GATE_TXN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "auth/token.h"
+#include "base/list.h"
+#include "base/str.h"
+#include "gate/snapshot.h"
+#include "net/loop.h"
+#include "net/server.h"
+#include "net/upstream.h"
+#include "policy/route.h"
+
+struct worker;
+struct route_set;
+
+#define TXN_ID_LEN 32 /* hex digits of a request id */
+
+enum method { METHOD_OTHER, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_DELETE, METHOD_OPTIONS };
+/* "POST"; "OTHER" for what the gate does not know, so that nothing foreign gets into a label. */
+struct str method_name(enum method method);
+
+/* What the stages need of the head, read once. Views borrow from the exchange: gone when the answer
+ * is out. */
+struct request {
+    enum method method;
+    struct str path;
+    struct str query; /* without '?'; absent without one */
+    unsigned n_authorization;
+    struct str authorization;
+    struct str origin;       /* absent without an Origin field */
+    struct str content_type; /* absent without one */
+    struct str forwarded_for;
+    struct str cors_method;
+    struct str cors_headers;
+};
+/* Reads the head; pure. */
+struct request request_read(const struct exchange_head *head);
+
+/* How far the answer of the upstream is. */
+enum relay_state {
+    RELAY_NONE,
+    RELAY_WAITING,    /* for the upstream's head */
+    RELAY_COLLECTING, /* a small answer, sent in one piece when it is complete */
+    RELAY_STREAMING,
+    RELAY_DONE,
+};
+
+struct relay {
+    enum relay_state state;
+    struct upstream_call *call;
+    unsigned status; /* the upstream's; 0 while none came */
+    struct reply *reply; /* the answer under construction, in the arena */
+    struct buf body;     /* with RELAY_COLLECTING */
+    uint64_t bytes;      /* of the upstream's body */
+};
+
+struct txn {
+    struct list node;     /* in worker.txns */
+    struct list run_node; /* in worker.marked: to be run in this turn */
+    struct list key_node; /* in worker.key_waiters */
+    struct worker *worker;
+    struct exchange *exchange;
+    struct snapshot *snapshot;
+    struct route_set *routes;
+    char id[TXN_ID_LEN + 1];
+    int64_t start_us;
+    struct request request;
+    const struct route *route;
+    struct identity *identity;
+    struct timer key_timer;
+    bool key_waited;  /* this transaction has had its one wait for keys */
+    bool body_ready;
+    bool origin_ok;   /* a browser's origin that may see the answer */
+    bool replied;     /* an answer was given to the exchange */
+    unsigned stage;   /* index in the table of stages */
+    unsigned status;  /* of the answer; 0 while there is none */
+    const char *reason; /* why it ended as it did: static text, for logs and metrics */
+    const char *detail; /* more about a fault: static text or NULL */
+    struct str client_ip;     /* the client, as far as trusted proxies vouch for it */
+    struct str forwarded_for; /* what the upstream is told: X-Forwarded-For */
+    struct relay relay;
+};
+
+/* Puts TXN on the list of those that go on in this turn. */
+void txn_mark(struct txn *txn);
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One thread's world: its loop, its connections on both sides, its verified tokens, its counters.
+ * Everything in it belongs to the thread; others talk to it through its mailbox. */
+#ifndef GATE_WORKER_H
+#define GATE_WORKER_H
+
+#include <pthread.h>
+
+#include "auth/token_cache.h"
+#include "base/log.h"
+#include "base/rand.h"
+#include "gate/snapshot.h"
+#include "gate/txn.h"
+#include "net/mailbox.h"
+#include "net/server.h"
+#include "net/upstream.h"
+#include "ops/metrics.h"
+#include "proto/jws.h"
+
+/* Bounds of what strangers can fill. */
+#define WORKER_CACHE_TOKENS 10000
+#define WORKER_CACHE_BYTES (64U * 1024 * 1024)
+#define WORKER_MAX_KEY_WAITERS 256
+
+/* The upstream pools of one config, used by the transactions born under it. */
+struct route_set {
+    unsigned refs; /* the worker's own and one per transaction */
+    struct config *config;
+    struct upstream **upstreams; /* one per route */
+    size_t n;
+};
+
+/* What a worker tells the fleet, from its own thread. */
+struct worker_letters {
+    void (*want_keys)(void *fleet, struct jwks_status *status);
+    void (*drain_begun)(void *fleet); /* it accepts no more */
+    void (*ended)(void *fleet);       /* its thread is about to end */
+    void *fleet;
+};
+
+struct worker {
+    struct loop *loop;
+    struct mailbox *mailbox;
+    struct server *server;
+    struct upstream_engine *engine;
+    struct token_cache *cache;
+    struct jws_verifier *verifier;
+    struct snapshot *snapshot;
+    struct route_set *routes;
+    struct metrics *metrics; /* the fleet's, written by us */
+    struct log log;
+    struct rng rng;
+    struct list txns;
+    struct list marked;
+    struct list key_waiters;
+    unsigned n_key_waiters;
+    uint64_t stale_accepts;
+    char refused_id[TXN_ID_LEN + 1]; /* of the refusal that is being written */
+    struct timer drain_timer;
+    bool draining;
+    bool stop;
+    pthread_t thread;
+    bool thread_runs;
+    struct worker_letters letters;
+};
+
+struct worker_options {
+    struct snapshot *snapshot; /* a reference is taken */
+    struct metrics *metrics;
+    struct log log; /* this worker's own */
+    const int *listen_fds; /* stay the caller's */
+    size_t n_listen_fds;
+    uint32_t max_connections;
+    struct worker_letters letters;
+};
+
+/* Builds the world; the thread does not run yet. 0 or -errno. WORKER must be zeroed; free it with
+ * worker_free() in either case. */
+int worker_init(struct worker *worker, const struct worker_options *options);
+int worker_start(struct worker *worker);
+/* Waits for the thread, then frees. */
+void worker_free(struct worker *worker);
+
+/* Thread-safe. The snapshot's reference passes to the worker. Also wakes those that wait for keys. */
+void worker_post_snapshot(struct worker *worker, struct snapshot *snapshot);
+/* Thread-safe: finish what is under way, at most until the policy's drain_timeout, then end. */
+void worker_post_drain(struct worker *worker);
+/* Thread-safe: end now. */
+void worker_post_stop(struct worker *worker);
+
+/* For the stages. */
+bool worker_park_for_keys(struct worker *worker, struct txn *txn, size_t issuer_index);
+void worker_make_id(struct worker *worker, char ret_id[TXN_ID_LEN + 1]);
+
+#endif

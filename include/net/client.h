@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Small fetches over HTTP(S) on a loop: JWKS, discovery, health checks. libcurl does the work.
+ *
+ * Always: GET, no redirects, no proxy, no cookies, no netrc, no compressed answers, TLS 1.2 or newer
+ * and verified, a total time and a size that end the fetch. Belongs to one thread. */
+#ifndef NET_CLIENT_H
+#define NET_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/str.h"
+#include "net/loop.h"
+
+struct client_pool;
+struct fetch;
+
+enum fetch_rc {
+    FETCH_OK,
+    FETCH_CONNECT,   /* name, connection or TLS; TEXT says which */
+    FETCH_TIMEOUT,
+    FETCH_TOO_LARGE,
+    FETCH_REDIRECT,  /* 3xx: never followed */
+    FETCH_STATUS,    /* any status but 200 */
+    FETCH_BROKEN,    /* the answer ended early or was not HTTP */
+};
+const char *fetch_rc_name(enum fetch_rc rc);
+
+struct fetch_result {
+    enum fetch_rc rc;
+    unsigned status;  /* HTTP status, 0 when none came */
+    struct str body;  /* with FETCH_OK; valid during the call only */
+    const char *text; /* libcurl's words for a fault; static */
+};
+
+struct fetch_request {
+    const char *url;         /* http or https */
+    const char *ca_file;     /* NULL: the system's */
+    const char *unix_socket; /* NULL: TCP */
+    int64_t timeout_ms;
+    size_t max_bytes;
+    /* Called once, from the loop, never from inside fetch_start(). */
+    void (*done)(void *ctx, const struct fetch_result *result);
+    void *ctx;
+};
+
+/* NULL when libcurl or memory fails. */
+struct client_pool *client_pool_new(struct loop *loop);
+/* Cancels what is under way, without calls to done(). */
+struct client_pool *client_pool_free(struct client_pool *pool);
+
+/* The strings of REQUEST are copied. NULL when memory is short or the URL is refused; done() is not
+ * called then. The fetch is freed after done(). */
+struct fetch *fetch_start(struct client_pool *pool, const struct fetch_request *request);
+/* Ends it without a call to done(). Takes NULL, returns NULL. */
+struct fetch *fetch_cancel(struct fetch *fetch);
+
+/* Process-wide set-up of libcurl, before any thread starts; 0 or -EIO. */
+int client_global_init(void);
+void client_global_free(void);
+const char *client_library_version(void);
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Listening sockets: TCP and unix. */
+#ifndef NET_LISTEN_H
+#define NET_LISTEN_H
+
+#include <stdint.h>
+#include <sys/socket.h>
+
+/* A listening, non-blocking, close-on-exec socket on ADDR; the caller closes *RET_FD. A unix socket
+ * whose file is left over from a dead process is replaced; one that answers is not. 0 or -errno. */
+int listen_open(const struct sockaddr_storage *addr, socklen_t addr_len, int *ret_fd);
+/* Closes, and removes the file of a unix socket. */
+void listen_close(int fd, const struct sockaddr_storage *addr);
+
+/* Raises the soft limit of descriptors to the hard one and says what it is then. */
+uint64_t listen_raise_nofile(void);
+
+#endif

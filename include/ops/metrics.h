@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Counters of one worker, and how those of all workers become a Prometheus page.
+ *
+ * A worker writes its own counters only; any thread may read them at any time (relaxed atomics:
+ * each number is right, a set of them may be a moment apart). Nothing here allocates after birth. */
+#ifndef OPS_METRICS_H
+#define OPS_METRICS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+
+#define METRICS_MAX_ROUTES 64 /* more routes share the label "other" */
+#define METRICS_SLOTS 1024    /* different (route, status, reason) of one worker */
+#define METRICS_BUCKETS 14
+
+/* Names for the route label, the same in all workers; a route keeps its index over reloads. */
+struct metrics_labels {
+    struct str names[METRICS_MAX_ROUTES]; /* owned */
+    size_t n;
+};
+/* The index of NAME, added when new; METRICS_MAX_ROUTES - 1 ("other") when there is no room. */
+size_t metrics_label(struct metrics_labels *labels, struct str name);
+void metrics_labels_free(struct metrics_labels *labels);
+/* For requests that belong to no route. */
+#define METRICS_NO_ROUTE SIZE_MAX
+
+struct metrics_slot {
+    _Atomic(const char *) reason; /* static text; NULL: free. Written last */
+    atomic_uint key;              /* route and status */
+    atomic_ullong count;
+};
+
+struct metrics {
+    struct metrics_slot slots[METRICS_SLOTS];
+    atomic_ullong unslotted; /* requests that found no slot */
+    struct {
+        atomic_ullong buckets[METRICS_BUCKETS + 1];
+        atomic_ullong sum_us;
+    } duration[METRICS_MAX_ROUTES];
+    atomic_ullong cache_hits;
+    atomic_ullong cache_misses;
+    atomic_ullong cache_evictions;
+    atomic_ullong upstream_connects;
+    atomic_ullong upstream_reuses;
+    atomic_ullong accepted;
+    atomic_ullong accept_faults;
+    atomic_ullong stale_accepts; /* tokens accepted with keys past their refresh */
+    atomic_ullong log_lost;
+    atomic_uint connections;
+    atomic_uint streams;
+    atomic_uint key_waiters;
+};
+
+/* One finished request. REASON is static text ("ok", "wrong_audience", ...). */
+void metrics_request(struct metrics *metrics, size_t route, unsigned status, const char *reason,
+                     int64_t duration_us);
+/* Sets a counter or gauge that its owner keeps elsewhere. */
+#define METRICS_SET(metrics, field, value) \
+    atomic_store_explicit(&(metrics)->field, (value), memory_order_relaxed)
+
+/* What the page says about one issuer. */
+struct metrics_issuer {
+    struct str name;
+    int64_t age_s; /* of the keys; -1: never loaded */
+    unsigned keys;
+    uint64_t fetches_ok;
+    uint64_t fetches_failed;
+};
+
+struct metrics_page {
+    const struct metrics_labels *labels;
+    struct metrics *const *workers;
+    size_t n_workers;
+    const struct metrics_issuer *issuers;
+    size_t n_issuers;
+    const char *version;
+    int64_t started_s; /* wall clock */
+    uint64_t reloads_ok;
+    uint64_t reloads_failed;
+};
+/* Appends the text format 0.0.4. */
+void metrics_render(const struct metrics_page *page, struct buf *out);
+
+#endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The policy file as the program uses it: parsed once, checked whole, then never changed.
+ *
+ * A struct config is immutable and counted: the fleet holds the current one, every transaction
+ * takes a reference at birth, so a reload never touches a request that is under way. All strings
+ * live as long as the config. docs/POLICY.md describes every key. */
+#ifndef POLICY_CONFIG_H
+#define POLICY_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/diag.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/str.h"
+
+/* Limits of the file itself. */
+#define CONFIG_MAX_FILE_BYTES (4U * 1024 * 1024)
+#define CONFIG_MAX_ROUTES 1000
+#define CONFIG_MAX_ISSUERS 64
+#define CONFIG_MAX_WORKERS 64
+
+/* Where to listen: a TCP address or a unix socket. */
+struct listen_address {
+    struct str text; /* as written in the policy, for messages */
+    struct sockaddr_storage addr;
+    socklen_t addr_len;
+};
+
+struct cidr {
+    uint8_t bytes[16]; /* IPv4 as v4-mapped IPv6 */
+    unsigned prefix;   /* 0..128, counted in the mapped form */
+};
+
+struct issuer_config {
+    struct str name;              /* key in the policy, or "auth0" */
+    struct str issuer;            /* compared byte for byte with iss */
+    struct str jwks_uri;          /* absent: discovered */
+    struct str ca_file;           /* absent: the system's */
+    const struct str *algorithms; /* default: RS256 only */
+    size_t n_algorithms;
+    bool allow_http; /* loopback host, or insecure.http_issuer */
+};
+
+struct name_value {
+    struct str name;
+    struct str value;
+};
+
+/* One request header made from verified claims: the first of CLAIMS that is present. */
+struct identity_header {
+    struct str name;
+    const struct str *claims;
+    size_t n_claims;
+};
+
+struct upstream_config {
+    struct str url; /* as configured, absolute http or https, no fragment, no userinfo */
+    bool tls;
+    struct str host; /* without brackets */
+    uint16_t port;
+    struct str authority; /* value of the Host header: host[:port] as in the URL */
+    struct str target;    /* path and query of the URL, at least "/" */
+    bool has_query;       /* target holds a '?' */
+    struct str origin;    /* scheme://host:port, for libcurl */
+    struct str ca_file;
+    struct str client_certificate;
+    struct str client_key;
+    const struct name_value *headers; /* sent with every request; values may be secrets */
+    size_t n_headers;
+    int64_t connect_timeout_ms;
+    int64_t response_timeout_ms; /* until the head of the answer */
+    int64_t idle_timeout_ms;     /* between bytes of the answer; 0 = none */
+    uint32_t max_connections;    /* per worker; 0 = no limit */
+};
+
+/* One entry of scope_implies: holding NAME means holding every one of IMPLIED. */
+struct scope_implication {
+    struct str name;
+    const struct str *implied;
+    size_t n_implied;
+};
+
+struct route {
+    size_t index;
+    struct str resource;      /* canonical URI, byte for byte as in the policy */
+    struct str mount;         /* its path without a final slash; "" for the root */
+    struct str scheme;        /* "https" or "http" of the resource */
+    struct str authority;     /* host[:port] of the resource */
+    struct str origin;        /* scheme://authority of the resource, default port left out */
+    struct str metadata_path; /* "/.well-known/oauth-protected-resource" + mount path */
+    struct str metadata_url;  /* absolute, for WWW-Authenticate */
+    struct str metadata_json; /* the RFC 9728 document, ready to send */
+    struct str name;          /* resource_name, or absent */
+    const struct issuer_config *const *issuers;
+    size_t n_issuers;
+    const struct str *audiences;
+    size_t n_audiences;
+    const struct str *scopes;
+    size_t n_scopes;
+    struct str scope_text; /* scopes joined by SP, for challenges; empty when none */
+    const struct str *scopes_supported;
+    size_t n_scopes_supported;
+    const struct scope_implication *implies; /* already closed: transitive */
+    size_t n_implies;
+    const struct str *origins; /* further allowed browser origins, normalised to lower case */
+    size_t n_origins;
+    bool any_origin; /* "*" */
+    const struct identity_header *identity;
+    size_t n_identity;
+    /* Names (lower case, '_' folded to '-') that never pass from the client: identity headers and
+     * upstream.headers. */
+    const struct str *stripped;
+    size_t n_stripped;
+    size_t max_body_bytes;
+    struct upstream_config upstream;
+};
+
+struct jwks_config {
+    int64_t refresh_ms;
+    int64_t unknown_kid_cooldown_ms;
+    int64_t max_stale_ms;
+    int64_t timeout_ms;
+};
+
+struct limits_config {
+    size_t header_bytes;
+    size_t token_bytes;
+    uint32_t connections; /* 0: derived from RLIMIT_NOFILE */
+    int64_t client_timeout_ms;
+    int64_t drain_timeout_ms;
+};
+
+struct config; /* counted; see below */
+
+struct config_data {
+    const struct listen_address *listens;
+    size_t n_listens;
+    struct listen_address admin;
+    bool has_admin;
+    unsigned workers; /* 1..64, resolved */
+    const struct issuer_config *issuers;
+    size_t n_issuers;
+    struct jwks_config jwks;
+    int64_t clock_skew_s;
+    const struct cidr *trusted_proxies;
+    size_t n_trusted_proxies;
+    const struct route *routes;
+    size_t n_routes;
+    struct limits_config limits;
+    enum log_level log_level;
+    bool log_format_set; /* false: json unless stderr is a terminal */
+    enum log_format log_format;
+    const struct str *insecure; /* names of the switches that are on, to be printed at start */
+    size_t n_insecure;
+    struct str digest; /* SHA-256 of the file, hex */
+};
+
+/* How names outside the file are looked up; tests give their own. */
+struct config_sources {
+    const char *(*env)(void *ctx, const char *name); /* NULL: not set */
+    /* Appends the content of a regular file of at most MAX_BYTES; 0 or -errno (-EFBIG: larger,
+     * -EMEDIUMTYPE: no regular file). NULL: the real file system. */
+    int (*read_file)(void *ctx, const char *path, size_t max_bytes, struct buf *out);
+    const char *credentials_directory; /* NULL: $cred() is an error */
+    void *ctx;
+    unsigned cpus; /* default of workers */
+};
+/* What a fault of read_file() means to people: "is no regular file". */
+const char *config_fault_text(int fault);
+/* The process's environment, CREDENTIALS_DIRECTORY, and the CPUs of the cgroup and affinity mask.
+ */
+struct config_sources config_sources_system(void);
+
+/* Reads and checks PATH. Every problem found goes to DIAG. *ret_config only when there is no
+ * error; the caller owns one reference. 0, or -errno of the fault (-EINVAL: the policy is wrong,
+ * -ENOENT and others: the file could not be read; both are in DIAG too). */
+int config_load(const char *path, const struct config_sources *sources, struct diag *diag,
+                struct config **ret_config);
+/* The same from memory; BASE_DIR is where relative paths start. */
+int config_parse(struct str text, const char *base_dir, const struct config_sources *sources,
+                 struct diag *diag, struct config **ret_config);
+
+const struct config_data *config_get(const struct config *config);
+/* Thread-safe counting. config_unref() takes NULL, wipes secrets with the last reference, returns
+ * NULL. */
+struct config *config_ref(struct config *config);
+struct config *config_unref(struct config *config);
+
+/* The effective policy: every key with its value or default; what $env, $file and $cred gave is
+ * "[redacted]". New reference. */
+json_t *config_print(const struct config *config);
+
+#endif

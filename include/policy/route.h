@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From the raw request target to what it names: a route's mount point, a metadata document, or
+ * nothing. Pure; compares raw bytes, so what is not spelled exactly like the policy is not found.
+ */
+#ifndef POLICY_ROUTE_H
+#define POLICY_ROUTE_H
+
+#include "base/str.h"
+#include "policy/config.h"
+
+enum route_kind { ROUTE_NONE, ROUTE_MCP, ROUTE_METADATA };
+
+struct route_match {
+    enum route_kind kind;
+    const struct route *route; /* NULL with ROUTE_NONE */
+};
+
+/* PATH is the raw path of the request target, without query. The mount path matches with and
+ * without one final slash; so does the metadata path; the bare well-known path names the route
+ * mounted at the root, else the first route. */
+struct route_match route_find(const struct config_data *config, struct str path);
+
+/* True when ORIGIN (one Origin header value) may call the route: its own origin, one of the
+ * configured ones, or any when "*" is. Compares scheme and host without case, and knows default
+ * ports. "null" only with "*" or when configured. */
+bool route_origin_allowed(const struct route *route, struct str origin);
+
+#endif

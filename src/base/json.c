@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/json.h"
+
+#include <errno.h>
+
+/* The deepest nesting outside of strings; brackets inside strings do not count. Runs before
+ * jansson, whose own limit is fixed. */
+static unsigned nesting_depth(struct str text)
+{
+    unsigned depth = 0;
+    unsigned deepest = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '{' || c == '[') {
+            depth++;
+            deepest = depth > deepest ? depth : deepest;
+        } else if ((c == '}' || c == ']') && depth > 0) {
+            depth--;
+        }
+    }
+    return deepest;
+}
+
+static enum json_rc rc_of_error(const json_error_t *error)
+{
+    switch (json_error_code(error)) {
+    case json_error_duplicate_key:
+        return JSON_RC_DUPLICATE_KEY;
+    case json_error_out_of_memory:
+        return JSON_RC_NO_MEMORY;
+    case json_error_stack_overflow:
+        return JSON_RC_TOO_DEEP;
+    case json_error_unknown:
+    case json_error_cannot_open_file:
+    case json_error_invalid_argument:
+    case json_error_invalid_utf8:
+    case json_error_premature_end_of_input:
+    case json_error_end_of_input_expected:
+    case json_error_invalid_syntax:
+    case json_error_invalid_format:
+    case json_error_wrong_type:
+    case json_error_null_character:
+    case json_error_null_value:
+    case json_error_null_byte_in_key:
+    case json_error_numeric_overflow:
+    case json_error_item_not_found:
+    case json_error_index_out_of_range:
+        return JSON_RC_MALFORMED;
+    }
+    return JSON_RC_MALFORMED;
+}
+
+enum json_rc json_parse(struct str text, struct json_limits limits, json_t **ret_root,
+                        unsigned *ret_line)
+{
+    json_error_t error;
+    if (ret_line != NULL)
+        *ret_line = 0;
+    if (text.len > limits.max_bytes)
+        return JSON_RC_TOO_LARGE;
+    if (nesting_depth(text) > limits.max_depth)
+        return JSON_RC_TOO_DEEP;
+    json_t *root = json_loadb(text.ptr != NULL ? text.ptr : "", text.len,
+                              JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    if (root == NULL) {
+        if (ret_line != NULL && error.line > 0)
+            *ret_line = (unsigned)error.line;
+        return rc_of_error(&error);
+    }
+    *ret_root = root;
+    return JSON_RC_OK;
+}
+
+const char *json_rc_text(enum json_rc rc)
+{
+    switch (rc) {
+    case JSON_RC_OK:
+        return "is valid JSON";
+    case JSON_RC_TOO_LARGE:
+        return "is too large";
+    case JSON_RC_TOO_DEEP:
+        return "is nested too deeply";
+    case JSON_RC_MALFORMED:
+        return "is not valid JSON";
+    case JSON_RC_DUPLICATE_KEY:
+        return "has a duplicate key";
+    case JSON_RC_NO_MEMORY:
+        return "needs more memory than there is";
+    }
+    return "is not valid JSON";
+}
+
+void json_unref(json_t **root)
+{
+    json_decref(*root);
+    *root = NULL;
+}
+
+struct str json_str(const json_t *value)
+{
+    if (!json_is_string(value))
+        return (struct str){0};
+    return str_make(json_string_value(value), json_string_length(value));
+}
+
+struct str json_get_str(const json_t *object, const char *key)
+{
+    return json_str(json_object_get(object, key));
+}
+
+#define JSON_MAX_EXACT_REAL 9007199254740992.0 /* 2^53 */
+
+int json_to_i64(const json_t *value, int64_t *ret_value)
+{
+    if (json_is_integer(value)) {
+        *ret_value = json_integer_value(value);
+        return 0;
+    }
+    if (!json_is_real(value))
+        return -EINVAL;
+    double real = json_real_value(value);
+    if (!(real > -JSON_MAX_EXACT_REAL && real < JSON_MAX_EXACT_REAL))
+        return -ERANGE;
+    *ret_value = (int64_t)real;
+    if ((double)*ret_value > real) /* towards minus infinity */
+        (*ret_value)--;
+    return 0;
+}
+
+static int write_bytes(const char *bytes, size_t len, void *ctx)
+{
+    return buf_append(ctx, str_make(bytes, len)) < 0 ? -1 : 0;
+}
+
+int json_write(const json_t *value, unsigned indent, struct buf *out)
+{
+    size_t flags = JSON_ENCODE_ANY | (indent > 0 ? JSON_INDENT(indent) : JSON_COMPACT);
+    if (json_dump_callback(value, write_bytes, out, flags) == 0)
+        return 0;
+    return out->fault != 0 ? out->fault : -ENOMEM;
+}
+
+const char *json_library_version(void)
+{
+    return jansson_version_str();
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+
+/* Lines that may wait for a descriptor that does not take them. */
+#define LOG_MAX_PENDING (256U * 1024)
+#define LOG_CLOSE_WAIT_MS 1000
+
+static const char *const level_names[] = {"error", "warn", "info", "debug"};
+
+struct log log_make(int fd, enum log_level level, enum log_format format)
+{
+    return (struct log){.fd = fd, .level = level, .format = format, .pending = buf_make(LOG_MAX_PENDING)};
+}
+
+/* RFC 3339 with milliseconds, UTC. */
+static void append_time(struct buf *out, const struct clock *when)
+{
+    char text[40];
+    struct tm tm;
+    time_t seconds = (time_t)(when->wall_us / 1000000);
+    if (gmtime_r(&seconds, &tm) == NULL)
+        return;
+    size_t len = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+    int r = snprintf(text + len, sizeof(text) - len, ".%03dZ", (int)(when->wall_us / 1000 % 1000));
+    if (r > 0)
+        (void)buf_append(out, str_make(text, len + (size_t)r));
+}
+
+static void append_i64(struct buf *out, int64_t value)
+{
+    if (value < 0)
+        (void)buf_append_char(out, '-');
+    (void)buf_append_u64(out, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+}
+
+static void append_value(struct buf *out, const struct log_field *field)
+{
+    switch (field->kind) {
+    case LOG_KIND_STR:
+        (void)buf_append_char(out, '"');
+        (void)buf_append_json(out, field->s);
+        (void)buf_append_char(out, '"');
+        break;
+    case LOG_KIND_INT:
+        append_i64(out, field->i);
+        break;
+    case LOG_KIND_BOOL:
+        (void)buf_append_cstr(out, field->i != 0 ? "true" : "false");
+        break;
+    }
+}
+
+static bool field_is_absent(const struct log_field *field)
+{
+    return field->kind == LOG_KIND_STR && !str_is_set(field->s);
+}
+
+static void append_json_line(struct log *log, const struct clock *when, enum log_level level,
+                             const char *event, const struct log_field *fields, size_t n_fields)
+{
+    struct buf *out = &log->pending;
+    (void)buf_append(out, STR("{\"time\":\""));
+    append_time(out, when);
+    (void)buf_append(out, STR("\",\"level\":\""));
+    (void)buf_append_cstr(out, level_names[level]);
+    (void)buf_append(out, STR("\",\"event\":\""));
+    (void)buf_append_cstr(out, event);
+    (void)buf_append_char(out, '"');
+    for (size_t i = 0; i < n_fields; i++) {
+        if (field_is_absent(&fields[i]))
+            continue;
+        (void)buf_append(out, STR(",\""));
+        (void)buf_append_cstr(out, fields[i].key);
+        (void)buf_append(out, STR("\":"));
+        append_value(out, &fields[i]);
+    }
+    (void)buf_append(out, STR("}\n"));
+}
+
+static void append_text_line(struct log *log, const struct clock *when, enum log_level level,
+                             const char *event, const struct log_field *fields, size_t n_fields)
+{
+    static const char *const colours[] = {"\033[31m", "\033[33m", "\033[32m", "\033[2m"};
+    struct buf *out = &log->pending;
+    append_time(out, when);
+    (void)buf_printf(out, " %s%-5s%s %s", log->colour ? colours[level] : "", level_names[level],
+                     log->colour ? "\033[0m" : "", event);
+    for (size_t i = 0; i < n_fields; i++) {
+        if (field_is_absent(&fields[i]))
+            continue;
+        (void)buf_append_char(out, ' ');
+        (void)buf_append_cstr(out, fields[i].key);
+        (void)buf_append_char(out, '=');
+        append_value(out, &fields[i]);
+    }
+    (void)buf_append_char(out, '\n');
+}
+
+static void append_line(struct log *log, const struct clock *when, enum log_level level,
+                        const char *event, const struct log_field *fields, size_t n_fields)
+{
+    size_t before = log->pending.len;
+    if (log->format == LOG_FORMAT_JSON)
+        append_json_line(log, when, level, event, fields, n_fields);
+    else
+        append_text_line(log, when, level, event, fields, n_fields);
+    if (!buf_failed(&log->pending))
+        return;
+    /* A line is written whole or not at all. */
+    log->pending.len = before;
+    log->pending.fault = 0;
+    log->dropped++;
+    log->dropped_total++;
+}
+
+void log_write(struct log *log, const struct clock *when, enum log_level level, const char *event,
+               const struct log_field *fields, size_t n_fields)
+{
+    if (!log_enabled(log, level))
+        return;
+    if (log->dropped > 0 && log->pending.len == 0) {
+        const struct log_field lost[] = {LOG_INT("lines", log->dropped)};
+        log->dropped = 0;
+        append_line(log, when, LOG_LEVEL_WARN, "log_lines_lost", lost, ARRAY_LEN(lost));
+    }
+    append_line(log, when, level, event, fields, n_fields);
+}
+
+/* True when the descriptor takes bytes without blocking; it may be a pipe that we share with others
+ * and whose flags are not ours to change, so it is asked instead of being made non-blocking. */
+static bool fd_is_writable(int fd, int wait_ms)
+{
+    struct pollfd pfd = {.fd = fd, .events = POLLOUT};
+    return poll(&pfd, 1, wait_ms) == 1 && (pfd.revents & POLLOUT) != 0;
+}
+
+/* A pipe that polls writable takes at least this much without blocking (PIPE_BUF, pipe(7)). */
+#define LOG_SAFE_WRITE 4096
+
+static void log_drain(struct log *log, int wait_ms)
+{
+    size_t done = 0;
+    while (done < log->pending.len) {
+        if (!fd_is_writable(log->fd, wait_ms))
+            break;
+        size_t want = size_min(log->pending.len - done, LOG_SAFE_WRITE);
+        ssize_t n = write(log->fd, log->pending.ptr + done, want);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            if (n < 0 && errno != EAGAIN)
+                done = log->pending.len; /* the descriptor is gone: the lines are, too */
+            break;
+        }
+        done += (size_t)n;
+    }
+    buf_consume(&log->pending, done);
+}
+
+void log_flush(struct log *log)
+{
+    if (log->pending.len > 0)
+        log_drain(log, 0);
+}
+
+void log_close(struct log *log)
+{
+    if (log->pending.len > 0)
+        log_drain(log, LOG_CLOSE_WAIT_MS);
+    buf_free(&log->pending);
+}

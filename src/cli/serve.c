@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cli.h"
+#include "gate/fleet.h"
+
+static int run(int argc, char **argv)
+{
+    const char *path = NULL;
+    struct config *config = NULL;
+    int status = cli_one_policy(&command_serve, argc, argv, &path);
+    if (status >= 0)
+        return status;
+    if (cli_load_policy(path, &config) < 0)
+        return CLI_USAGE;
+    int r = fleet_run(&(struct fleet_options){
+        .policy_path = path,
+        .config = config,
+        .sources = config_sources_system(),
+    });
+    (void)config_unref(config);
+    return r == 0 ? CLI_OK : CLI_FAILURE;
+}
+
+const struct command command_serve = {
+    .name = "serve",
+    .synopsis = "serve POLICY.json",
+    .help = "Stand in front of the MCP servers of the policy, in the foreground.\n"
+            "\n"
+            "Logs go to stderr: JSON lines, or text on a terminal.\n"
+            "SIGHUP reads the policy again and keeps the old one if there is an error in it.\n"
+            "SIGTERM and SIGINT finish what is under way and stop; a second one stops at once.\n"
+            "\n"
+            "Examples:\n"
+            "  portcullis serve /etc/portcullis/policy.json\n"
+            "  kill -HUP $(pidof portcullis)     # after a change of the policy\n",
+    .run = run,
+};

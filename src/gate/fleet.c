@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gate/fleet.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "gate/fleet_int.h"
+#include "net/listen.h"
+
+/* Descriptors that are not for connections: standard streams, listeners, fetches, and what every
+ * worker needs for itself. Each connection may need two: one for the client, one for the upstream. */
+#define RESERVED_FDS 24
+#define RESERVED_FDS_PER_WORKER 8
+#define MIN_CONNECTIONS 4
+
+/* ---- letters from the workers ---- */
+
+static void deliver_want_keys(void *ctx, void *arg)
+{
+    struct jwks_status *status = arg;
+    fleet_want_keys(ctx, status);
+    (void)jwks_status_unref(status);
+}
+
+static void on_want_keys(void *ctx, struct jwks_status *status)
+{
+    struct fleet *fleet = ctx;
+    if (mailbox_post(fleet->mailbox, deliver_want_keys, fleet, jwks_status_ref(status)) < 0)
+        (void)jwks_status_unref(status);
+}
+
+static void close_listeners(struct fleet *fleet)
+{
+    const struct config_data *data = config_get(fleet->start_config);
+    for (size_t i = 0; i < fleet->n_listen_fds; i++)
+        listen_close(fleet->listen_fds[i], &data->listens[i].addr);
+    fleet->n_listen_fds = 0;
+}
+
+static void deliver_drain_begun(void *ctx, void *arg)
+{
+    struct fleet *fleet = ctx;
+    (void)arg;
+    /* Nobody accepts any more: new connections are refused instead of left hanging. */
+    if (++fleet->n_drain_begun == fleet->n_workers)
+        close_listeners(fleet);
+}
+
+static void on_drain_begun(void *ctx)
+{
+    struct fleet *fleet = ctx;
+    (void)mailbox_post(fleet->mailbox, deliver_drain_begun, fleet, NULL);
+}
+
+static void deliver_ended(void *ctx, void *arg)
+{
+    (void)arg;
+    ((struct fleet *)ctx)->n_ended++;
+}
+
+static void on_ended(void *ctx)
+{
+    struct fleet *fleet = ctx;
+    (void)mailbox_post(fleet->mailbox, deliver_ended, fleet, NULL);
+}
+
+/* ---- signals ---- */
+
+static void on_stop_signal(struct fleet *fleet)
+{
+    bool again = fleet->draining;
+    fleet->draining = true;
+    LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_INFO, "stop_signal",
+        LOG_CSTR("action", again ? "stop at once" : "drain"));
+    for (unsigned i = 0; i < fleet->n_workers; i++) {
+        if (again)
+            worker_post_stop(&fleet->workers[i]);
+        else
+            worker_post_drain(&fleet->workers[i]);
+    }
+}
+
+static void on_signal(struct watch *watch, uint32_t events)
+{
+    struct fleet *fleet = CONTAINER_OF(watch, struct fleet, signal_watch);
+    struct signalfd_siginfo info;
+    (void)events;
+    while (read(fleet->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGHUP && !fleet->draining)
+            fleet_reload(fleet);
+        else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+            on_stop_signal(fleet);
+    }
+}
+
+/* Blocked in every thread, read from a descriptor in this one. */
+static int open_signals(struct fleet *fleet)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGHUP);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)signal(SIGPIPE, SIG_IGN);
+    int r = pthread_sigmask(SIG_BLOCK, &set, NULL);
+    if (r != 0)
+        return -r;
+    fleet->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (fleet->signal_fd < 0)
+        return -errno;
+    fleet->signal_watch.fn = on_signal;
+    return loop_watch(fleet->loop, &fleet->signal_watch, fleet->signal_fd, EPOLLIN);
+}
+
+/* ---- start ---- */
+
+static struct log make_log(const struct config_data *data)
+{
+    bool terminal = isatty(STDERR_FILENO) == 1;
+    enum log_format format = terminal ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON;
+    struct log log =
+        log_make(STDERR_FILENO, data->log_level, data->log_format_set ? data->log_format : format);
+    log.colour = terminal && log.format == LOG_FORMAT_TEXT;
+    return log;
+}
+
+static int open_listeners(struct fleet *fleet)
+{
+    const struct config_data *data = config_get(fleet->start_config);
+    fleet->listen_fds = calloc(data->n_listens, sizeof(int));
+    if (fleet->listen_fds == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < data->n_listens; i++) {
+        int r = listen_open(&data->listens[i].addr, data->listens[i].addr_len,
+                            &fleet->listen_fds[i]);
+        if (r < 0) {
+            LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_ERROR, "listen_failed",
+                LOG_CSTR("key", "listen"), LOG_STR("address", data->listens[i].text),
+                LOG_CSTR("reason", strerrordesc_np(-r)));
+            return r;
+        }
+        fleet->n_listen_fds++;
+    }
+    return 0;
+}
+
+static uint32_t connections_per_worker(const struct config_data *data)
+{
+    uint64_t nofile = listen_raise_nofile();
+    uint64_t reserved = RESERVED_FDS + (uint64_t)data->workers * RESERVED_FDS_PER_WORKER;
+    uint64_t possible = nofile > reserved ? (nofile - reserved) / 2 : 0;
+    uint64_t wanted = data->limits.connections > 0 ? data->limits.connections : possible;
+    uint64_t each = (wanted < possible ? wanted : possible) / data->workers;
+    if (each < MIN_CONNECTIONS && data->limits.connections == 0)
+        each = MIN_CONNECTIONS;
+    return (uint32_t)(each > 0 ? each : 1);
+}
+
+static int start_workers(struct fleet *fleet)
+{
+    const struct config_data *data = config_get(fleet->start_config);
+    uint32_t connections = connections_per_worker(data);
+    fleet->workers = calloc(data->workers, sizeof(*fleet->workers));
+    fleet->metrics = calloc(data->workers, sizeof(struct metrics *));
+    if (fleet->workers == NULL || fleet->metrics == NULL)
+        return -ENOMEM;
+    for (unsigned i = 0; i < data->workers; i++) {
+        fleet->metrics[i] = calloc(1, sizeof(struct metrics));
+        if (fleet->metrics[i] == NULL)
+            return -ENOMEM;
+        fleet->n_workers++;
+        struct log log = log_make(fleet->log.fd, fleet->log.level, fleet->log.format);
+        log.colour = fleet->log.colour;
+        int r = worker_init(&fleet->workers[i],
+                            &(struct worker_options){
+                                .snapshot = fleet->snapshot,
+                                .metrics = fleet->metrics[i],
+                                .log = log,
+                                .listen_fds = fleet->listen_fds,
+                                .n_listen_fds = fleet->n_listen_fds,
+                                .max_connections = connections,
+                                .letters = {.want_keys = on_want_keys,
+                                            .drain_begun = on_drain_begun,
+                                            .ended = on_ended,
+                                            .fleet = fleet},
+                            });
+        if (r < 0)
+            return r;
+    }
+    for (unsigned i = 0; i < fleet->n_workers; i++) {
+        int r = worker_start(&fleet->workers[i]);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static void say_started(struct fleet *fleet)
+{
+    const struct config_data *data = config_get(fleet->start_config);
+    const struct clock *clock = loop_clock(fleet->loop);
+    LOG(&fleet->log, clock, LOG_LEVEL_INFO, "started", LOG_CSTR("version", PORTCULLIS_VERSION),
+        LOG_INT("pid", getpid()), LOG_INT("workers", data->workers),
+        LOG_INT("routes", data->n_routes), LOG_STR("digest", data->digest));
+    for (size_t i = 0; i < data->n_listens; i++)
+        LOG(&fleet->log, clock, LOG_LEVEL_INFO, "listening",
+            LOG_STR("address", data->listens[i].text));
+    for (size_t i = 0; i < data->n_insecure; i++)
+        LOG(&fleet->log, clock, LOG_LEVEL_WARN, "insecure_switch_is_on",
+            LOG_STR("switch", data->insecure[i]));
+}
+
+static int start(struct fleet *fleet)
+{
+    fleet->loop = loop_new();
+    if (fleet->loop == NULL || rng_init(&fleet->rng) < 0)
+        return -ENOMEM;
+    fleet->started_s = clock_wall_s(loop_clock(fleet->loop));
+    fleet->mailbox = mailbox_new(fleet->loop);
+    fleet->clients = client_pool_new(fleet->loop);
+    if (fleet->mailbox == NULL || fleet->clients == NULL)
+        return -ENOMEM;
+    int r = open_signals(fleet);
+    if (r == 0)
+        r = open_listeners(fleet);
+    if (r == 0)
+        r = fleet_open_admin(fleet);
+    if (r == 0)
+        r = fleet_load_keys(fleet);
+    if (r == 0)
+        r = start_workers(fleet);
+    if (r == 0)
+        say_started(fleet);
+    return r;
+}
+
+static void run(struct fleet *fleet)
+{
+    while (fleet->n_ended < fleet->n_workers) {
+        loop_turn(fleet->loop, fleet->admin != NULL ? server_wait_hint(fleet->admin) : -1);
+        if (fleet->admin != NULL)
+            server_run(fleet->admin);
+        log_flush(&fleet->log);
+    }
+}
+
+static void stop(struct fleet *fleet)
+{
+    for (unsigned i = 0; i < fleet->n_workers; i++) {
+        if (fleet->workers[i].thread_runs)
+            worker_post_stop(&fleet->workers[i]);
+        worker_free(&fleet->workers[i]);
+        free(fleet->metrics[i]);
+    }
+    free(fleet->workers);
+    free(fleet->metrics);
+    fleet_close_admin(fleet);
+    close_listeners(fleet);
+    free(fleet->listen_fds);
+    fleet->mailbox = mailbox_free(fleet->mailbox);
+    fleet_free_keys(fleet);
+    fleet->clients = client_pool_free(fleet->clients);
+    if (fleet->loop != NULL)
+        loop_unwatch(fleet->loop, &fleet->signal_watch);
+    if (fleet->signal_fd >= 0)
+        (void)close(fleet->signal_fd);
+    fleet->loop = loop_free(fleet->loop);
+    (void)config_unref(fleet->start_config);
+}
+
+int fleet_run(const struct fleet_options *options)
+{
+    struct fleet fleet = {
+        .options = *options,
+        .log = make_log(config_get(options->config)),
+        .start_config = config_ref(options->config),
+        .signal_fd = -1,
+        .admin_fd = -1,
+        .signal_watch = {.fd = -1},
+    };
+    int r = client_global_init();
+    if (r == 0)
+        r = start(&fleet);
+    if (r == 0)
+        run(&fleet);
+    else if (fleet.loop != NULL)
+        LOG(&fleet.log, loop_clock(fleet.loop), LOG_LEVEL_ERROR, "start_failed",
+            LOG_CSTR("reason", strerrordesc_np(-r)));
+    struct clock now = clock_read();
+    stop(&fleet);
+    if (r == 0)
+        LOG(&fleet.log, &now, LOG_LEVEL_INFO, "stopped", LOG_BOOL("clean", true));
+    client_global_free();
+    log_close(&fleet.log);
+    return r;
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gate/relay.h"
+
+#include <errno.h>
+
+#include "gate/reply.h"
+#include "gate/worker.h"
+#include "proto/field.h"
+
+/* ---- the answer's head ---- */
+
+static bool is_event_stream(const struct http1_response_head *head)
+{
+    for (size_t i = 0; i < head->n_fields; i++)
+        if (field_lookup(head->fields[i].name) == FIELD_CONTENT_TYPE)
+            return field_media_type_is(head->fields[i].value, STR("text/event-stream"));
+    return false;
+}
+
+static bool is_json(const struct http1_response_head *head)
+{
+    for (size_t i = 0; i < head->n_fields; i++)
+        if (field_lookup(head->fields[i].name) == FIELD_CONTENT_TYPE)
+            return field_media_type_is(head->fields[i].value, STR("application/json"));
+    return false;
+}
+
+static bool named_by_connection(const struct http1_response_head *head, struct str name)
+{
+    for (size_t i = 0; i < head->n_fields; i++)
+        if (field_lookup(head->fields[i].name) == FIELD_CONNECTION &&
+            field_list_has(head->fields[i].value, name))
+            return true;
+    return false;
+}
+
+/* Copies into the arena, since an answer that is collected outlives the upstream's buffer. False
+ * when there are more fields than we pass on, or no memory: the answer is then not passed at all. */
+static bool copy_fields(struct txn *txn, const struct http1_response_head *head)
+{
+    struct arena *arena = exchange_arena(txn->exchange);
+    struct reply *reply = txn->relay.reply;
+    for (size_t i = 0; i < head->n_fields; i++) {
+        const struct http1_field *field = &head->fields[i];
+        enum field_id id = field_lookup(field->name);
+        if ((field_flags(id) & (FIELD_HOP_BY_HOP | FIELD_RESPONSE_STRIP)) != 0 ||
+            id == FIELD_X_REQUEST_ID || named_by_connection(head, field->name))
+            continue;
+        struct str name = arena_str(arena, field->name);
+        struct str value = arena_str(arena, field->value);
+        if (name.ptr == NULL || value.ptr == NULL || !reply_add(reply, name, value))
+            return false;
+    }
+    return true;
+}
+
+static void fail_before_answer(struct txn *txn, const char *reason, const char *description)
+{
+    txn->relay.state = RELAY_DONE;
+    reply_gateway(txn, &(struct refusal){.status = 502,
+                                         .reason = reason,
+                                         .error = "bad_gateway",
+                                         .description = description});
+}
+
+/* ---- streaming ---- */
+
+static void begin_stream(struct txn *txn, int64_t content_length)
+{
+    struct reply *reply = txn->relay.reply;
+    int r = exchange_stream(txn->exchange, reply->status, reply->fields, reply->n_fields,
+                            content_length);
+    if (r < 0) {
+        txn->relay.call = upstream_cancel(txn->relay.call);
+        txn->detail = "no descriptor or memory for a stream";
+        txn->relay.state = RELAY_DONE;
+        reply_gateway(txn, &(struct refusal){.status = 503,
+                                             .reason = "no_resources",
+                                             .error = "temporarily_unavailable",
+                                             .description = "The gate is out of resources"});
+        return;
+    }
+    txn->relay.state = RELAY_STREAMING;
+    txn->replied = true;
+    txn->status = reply->status;
+    txn->reason = "ok";
+}
+
+static void write_stream(struct txn *txn, struct str bytes)
+{
+    bool go_on = exchange_stream_write(txn->exchange, bytes);
+    if (!go_on && txn->relay.call != NULL)
+        upstream_pause(txn->relay.call);
+}
+
+void relay_drained(struct txn *txn)
+{
+    if (txn->relay.call != NULL)
+        upstream_resume(txn->relay.call);
+}
+
+/* ---- what the upstream says ---- */
+
+static bool fits_one_piece(const struct http1_response_head *head)
+{
+    switch (head->body) {
+    case HTTP1_BODY_NONE:
+        return true;
+    case HTTP1_BODY_LENGTH:
+        return head->content_length <= RELAY_COLLECT_BYTES;
+    case HTTP1_BODY_CHUNKED:
+    case HTTP1_BODY_CLOSE:
+        return is_json(head); /* most are small; one that grows is streamed after all */
+    }
+    return false;
+}
+
+static void on_head(void *ctx, const struct http1_response_head *head)
+{
+    struct txn *txn = ctx;
+    struct relay *relay = &txn->relay;
+    bool events = is_event_stream(head);
+    relay->status = head->status;
+    relay->reply = ARENA_NEW(exchange_arena(txn->exchange), struct reply);
+    if (relay->reply != NULL) {
+        relay->reply->status = head->status;
+        reply_add_common(txn, relay->reply);
+    }
+    if (relay->reply == NULL || !copy_fields(txn, head)) {
+        relay->call = upstream_cancel(relay->call);
+        fail_before_answer(txn, "upstream_head_too_large",
+                           "The MCP server's answer has too many header fields");
+        return;
+    }
+    if (events) /* nginx in front of us must not collect events */
+        (void)reply_add(relay->reply, STR("X-Accel-Buffering"), STR("no"));
+    if (!events && fits_one_piece(head)) {
+        relay->state = RELAY_COLLECTING;
+        relay->body = buf_make(RELAY_COLLECT_BYTES);
+        return;
+    }
+    begin_stream(txn, head->body == HTTP1_BODY_LENGTH ? (int64_t)head->content_length : -1);
+}
+
+static void on_body(void *ctx, struct str bytes)
+{
+    struct txn *txn = ctx;
+    struct relay *relay = &txn->relay;
+    relay->bytes += bytes.len;
+    if (relay->state == RELAY_COLLECTING) {
+        if (buf_append(&relay->body, bytes) == 0)
+            return;
+        /* Larger than it seemed. */
+        begin_stream(txn, -1);
+        if (relay->state == RELAY_STREAMING)
+            write_stream(txn, buf_str(&relay->body));
+        buf_free(&relay->body);
+    }
+    if (relay->state == RELAY_STREAMING)
+        write_stream(txn, bytes);
+}
+
+static void reply_collected(struct txn *txn)
+{
+    struct reply *reply = txn->relay.reply;
+    reply->body = txn->relay.body;
+    txn->relay.body = buf_make(0);
+    txn->status = reply->status;
+    txn->reason = "ok";
+    txn->replied = true;
+    exchange_reply(txn->exchange, reply);
+}
+
+static void reply_failed(struct txn *txn, enum upstream_rc rc)
+{
+    bool late = rc == UPSTREAM_RESPONSE_TIMEOUT || rc == UPSTREAM_CONNECT_TIMEOUT ||
+                rc == UPSTREAM_IDLE_TIMEOUT;
+    buf_free(&txn->relay.body);
+    reply_gateway(
+        txn, &(struct refusal){.status = late ? 504 : (rc == UPSTREAM_BUSY ? 503 : 502),
+                               .reason = upstream_rc_name(rc),
+                               .error = late ? "gateway_timeout" : "bad_gateway",
+                               .description = late ? "The MCP server did not answer in time"
+                                                   : "The MCP server could not be reached or "
+                                                     "did not give a valid answer"});
+}
+
+static void on_done(void *ctx, enum upstream_rc rc, const char *detail)
+{
+    struct txn *txn = ctx;
+    enum relay_state state = txn->relay.state;
+    txn->relay.call = NULL;
+    txn->relay.state = RELAY_DONE;
+    txn->detail = detail != NULL ? detail : txn->detail;
+    if (state == RELAY_STREAMING) {
+        if (rc != UPSTREAM_OK)
+            txn->reason = upstream_rc_name(rc);
+        exchange_stream_end(txn->exchange, rc == UPSTREAM_OK);
+    } else if (rc == UPSTREAM_OK) {
+        reply_collected(txn);
+    } else {
+        reply_failed(txn, rc);
+    }
+}
+
+static const struct upstream_handler handler = {.head = on_head, .body = on_body, .done = on_done};
+
+/* ---- verbs ---- */
+
+static void refuse_claim(struct txn *txn)
+{
+    reply_refuse(txn, &(struct refusal){.status = 403,
+                                        .reason = "claim_not_a_header",
+                                        .error = "access_denied",
+                                        .description = "A claim of this token cannot be passed on"});
+}
+
+static void refuse_resources(struct txn *txn)
+{
+    reply_gateway(txn, &(struct refusal){.status = 503,
+                                         .reason = "no_resources",
+                                         .error = "temporarily_unavailable",
+                                         .description = "The gate is out of resources"});
+}
+
+bool relay_start(struct txn *txn)
+{
+    struct upstream_request request = {
+        .head = buf_make(RELAY_MAX_HEAD_BYTES),
+        .body = exchange_body(txn->exchange),
+        .idempotent = txn->request.method != METHOD_POST,
+        .handler = &handler,
+        .ctx = txn,
+    };
+    int r = buf_reserve(&request.head, 2048 + request.body.len % 16384);
+    if (r == 0)
+        r = relay_append_head(txn, &request.head);
+    if (r < 0) {
+        buf_free(&request.head);
+        if (r == -EINVAL)
+            refuse_claim(txn);
+        else
+            refuse_resources(txn);
+        return false;
+    }
+    txn->relay.state = RELAY_WAITING;
+    txn->relay.call = upstream_start(txn->routes->upstreams[txn->route->index], &request);
+    if (txn->relay.call != NULL)
+        return true;
+    txn->relay.state = RELAY_DONE;
+    refuse_resources(txn);
+    return false;
+}
+
+void relay_cancel(struct txn *txn)
+{
+    txn->relay.call = upstream_cancel(txn->relay.call);
+    txn->relay.state = RELAY_DONE;
+    buf_free(&txn->relay.body);
+}
+
+void relay_finish_stream(struct txn *txn)
+{
+    if (txn->relay.state != RELAY_STREAMING || txn->request.method != METHOD_GET)
+        return;
+    txn->relay.call = upstream_cancel(txn->relay.call);
+    txn->relay.state = RELAY_DONE;
+    exchange_stream_end(txn->exchange, true);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The head that goes upstream: made anew, never the client's. */
+#include <errno.h>
+
+#include "gate/relay.h"
+#include "gate/worker.h"
+#include "proto/field.h"
+
+#define CRLF STR("\r\n")
+
+static void append_field(struct buf *out, struct str name, struct str value)
+{
+    (void)buf_append(out, name);
+    (void)buf_append(out, STR(": "));
+    (void)buf_append(out, value);
+    (void)buf_append(out, CRLF);
+}
+
+/* The upstream's own target, plus the query of the request (PRODUCT, "HTTP surface"). */
+static void append_target(const struct txn *txn, struct buf *out)
+{
+    const struct upstream_config *upstream = &txn->route->upstream;
+    (void)buf_append(out, upstream->target);
+    if (!str_is_set(txn->request.query))
+        return;
+    (void)buf_append_char(out, upstream->has_query ? '&' : '?');
+    (void)buf_append(out, txn->request.query);
+}
+
+/* Named in the client's Connection field: for this hop only (RFC 9110 7.6.1). */
+static bool named_by_connection(const struct exchange_head *head, struct str name)
+{
+    for (size_t i = 0; i < head->n_fields; i++)
+        if (field_lookup(head->fields[i].name) == FIELD_CONNECTION &&
+            field_list_has(head->fields[i].value, name))
+            return true;
+    return false;
+}
+
+static bool has_connection(const struct exchange_head *head)
+{
+    for (size_t i = 0; i < head->n_fields; i++)
+        if (field_lookup(head->fields[i].name) == FIELD_CONNECTION)
+            return true;
+    return false;
+}
+
+/* Headers that we set ourselves never come from the client, in no spelling that an upstream could
+ * take for them. */
+static bool is_ours(const struct route *route, struct str name)
+{
+    for (size_t i = 0; i < route->n_stripped; i++)
+        if (field_fold_eq(name, route->stripped[i]))
+            return true;
+    return false;
+}
+
+static void append_client_fields(const struct txn *txn, struct buf *out)
+{
+    const struct exchange_head *head = exchange_head(txn->exchange);
+    bool check_connection = has_connection(head);
+    for (size_t i = 0; i < head->n_fields; i++) {
+        const struct http1_field *field = &head->fields[i];
+        unsigned flags = field_flags(field_lookup_folded(field->name));
+        if ((flags & (FIELD_HOP_BY_HOP | FIELD_REQUEST_STRIP)) != 0 ||
+            is_ours(txn->route, field->name) ||
+            (check_connection && named_by_connection(head, field->name)))
+            continue;
+        append_field(out, field->name, field->value);
+    }
+}
+
+/* Where the request came from. Proto and Host are the policy's, not the client's: they say what the
+ * outside calls this server. */
+static void append_forwarded(const struct txn *txn, struct buf *out)
+{
+    (void)buf_append(out, STR("X-Forwarded-For: "));
+    (void)buf_append(out, txn->forwarded_for);
+    (void)buf_append(out, CRLF);
+    append_field(out, STR("X-Forwarded-Proto"), txn->route->scheme);
+    append_field(out, STR("X-Forwarded-Host"), txn->route->authority);
+    append_field(out, STR("X-Request-Id"), str_from_cstr(txn->id));
+}
+
+/* A claim as text: a string as it is, anything else as JSON. */
+static int append_claim(struct buf *out, const json_t *value)
+{
+    struct str text = json_str(value);
+    if (str_is_set(text))
+        return field_append_value(out, text);
+    struct buf json = buf_make(RELAY_MAX_HEAD_BYTES);
+    int r = json_write(value, 0, &json);
+    if (r == 0)
+        r = field_append_value(out, buf_str(&json));
+    buf_free(&json);
+    return r;
+}
+
+static const json_t *first_claim(const struct identity *identity,
+                                 const struct identity_header *header)
+{
+    for (size_t i = 0; i < header->n_claims; i++) {
+        const json_t *value = json_object_get(identity->claims, header->claims[i].ptr);
+        if (value != NULL && !json_is_null(value))
+            return value;
+    }
+    return NULL;
+}
+
+static int append_identity(const struct txn *txn, struct buf *out)
+{
+    for (size_t i = 0; i < txn->route->n_identity; i++) {
+        const struct identity_header *header = &txn->route->identity[i];
+        const json_t *value = first_claim(txn->identity, header);
+        if (value == NULL)
+            continue;
+        (void)buf_append(out, header->name);
+        (void)buf_append(out, STR(": "));
+        int r = append_claim(out, value);
+        if (r < 0)
+            return r;
+        (void)buf_append(out, CRLF);
+    }
+    return 0;
+}
+
+static void append_configured(const struct upstream_config *upstream, struct buf *out)
+{
+    for (size_t i = 0; i < upstream->n_headers; i++)
+        append_field(out, upstream->headers[i].name, upstream->headers[i].value);
+}
+
+static void append_length(const struct txn *txn, struct buf *out)
+{
+    struct str body = exchange_body(txn->exchange);
+    if (body.len == 0 && txn->request.method != METHOD_POST)
+        return;
+    (void)buf_append(out, STR("Content-Length: "));
+    (void)buf_append_u64(out, body.len);
+    (void)buf_append(out, CRLF);
+}
+
+int relay_append_head(const struct txn *txn, struct buf *out)
+{
+    (void)buf_append(out, method_name(txn->request.method));
+    (void)buf_append_char(out, ' ');
+    append_target(txn, out);
+    (void)buf_append(out, STR(" HTTP/1.1\r\n"));
+    append_field(out, STR("Host"), txn->route->upstream.authority);
+    append_client_fields(txn, out);
+    append_forwarded(txn, out);
+    int r = append_identity(txn, out);
+    if (r < 0)
+        return r;
+    append_configured(&txn->route->upstream, out);
+    append_length(txn, out);
+    (void)buf_append(out, CRLF);
+    return out->fault;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gate/txn.h"
+#include "gate/worker.h"
+#include "proto/field.h"
+
+static const struct {
+    struct str name;
+    enum method method;
+} methods[] = {
+    {STR_INIT("POST"), METHOD_POST},     {STR_INIT("GET"), METHOD_GET},
+    {STR_INIT("DELETE"), METHOD_DELETE}, {STR_INIT("OPTIONS"), METHOD_OPTIONS},
+    {STR_INIT("HEAD"), METHOD_HEAD},
+};
+
+struct str method_name(enum method method)
+{
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++)
+        if (methods[i].method == method)
+            return methods[i].name;
+    return STR("OTHER");
+}
+
+static enum method method_find(struct str name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++)
+        if (str_eq(methods[i].name, name))
+            return methods[i].method;
+    return METHOD_OTHER;
+}
+
+static void read_field(struct request *request, const struct http1_field *field)
+{
+    enum field_id id = field_lookup(field->name);
+    if (id == FIELD_AUTHORIZATION) {
+        request->n_authorization++;
+        request->authorization = field->value;
+    } else if (id == FIELD_ORIGIN) {
+        request->origin = field->value;
+    } else if (id == FIELD_CONTENT_TYPE) {
+        request->content_type = field->value;
+    } else if (id == FIELD_X_FORWARDED_FOR) {
+        request->forwarded_for = field->value;
+    } else if (id == FIELD_ACCESS_CONTROL_REQUEST_METHOD) {
+        request->cors_method = field->value;
+    } else if (id == FIELD_ACCESS_CONTROL_REQUEST_HEADERS) {
+        request->cors_headers = field->value;
+    }
+}
+
+struct request request_read(const struct exchange_head *head)
+{
+    struct request request = {.method = method_find(head->method), .path = head->target};
+    ptrdiff_t mark = str_find_char(head->target, '?');
+    if (mark >= 0) {
+        request.path = str_head(head->target, (size_t)mark);
+        request.query = str_from(head->target, (size_t)mark + 1);
+    }
+    for (size_t i = 0; i < head->n_fields; i++)
+        read_field(&request, &head->fields[i]);
+    return request;
+}
+
+void txn_mark(struct txn *txn)
+{
+    if (!list_is_linked(&txn->run_node))
+        list_append(&txn->worker->marked, &txn->run_node);
+}

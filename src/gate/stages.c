@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gate/stages.h"
+
+#include "base/err.h"
+#include "gate/relay.h"
+#include "gate/reply.h"
+#include "gate/txn.h"
+#include "gate/worker.h"
+#include "policy/route.h"
+#include "proto/bearer.h"
+#include "proto/field.h"
+#include "proto/uri.h"
+
+static enum step answered(struct txn *txn, unsigned status, const char *reason, const char *error,
+                          const char *description)
+{
+    reply_refuse(txn, &(struct refusal){.status = status,
+                                        .reason = reason,
+                                        .error = error,
+                                        .description = description});
+    return STEP_REPLY;
+}
+
+/* ---- 1: what the target names ---- */
+
+static enum step answer_metadata(struct txn *txn)
+{
+    if (txn->request.method == METHOD_GET || txn->request.method == METHOD_HEAD)
+        reply_metadata(txn);
+    else if (txn->request.method == METHOD_OPTIONS)
+        reply_metadata_preflight(txn);
+    else
+        reply_method_not_allowed(txn, "GET, HEAD, OPTIONS");
+    return STEP_REPLY;
+}
+
+static enum step stage_route(struct txn *txn)
+{
+    struct route_match match = route_find(txn->snapshot->data, txn->request.path);
+    txn->route = match.route;
+    switch (match.kind) {
+    case ROUTE_NONE:
+        return answered(txn, 404, "not_found", "not_found", "There is nothing at this path");
+    case ROUTE_METADATA:
+        return answer_metadata(txn);
+    case ROUTE_MCP:
+        break;
+    }
+    if (txn->request.method == METHOD_OTHER || txn->request.method == METHOD_HEAD) {
+        reply_method_not_allowed(txn, "POST, GET, DELETE, OPTIONS");
+        return STEP_REPLY;
+    }
+    return STEP_NEXT;
+}
+
+/* ---- 2: browsers (MCP, Streamable HTTP "Security Warning"; DNS rebinding) ---- */
+
+static enum step stage_origin(struct txn *txn)
+{
+    if (str_is_set(txn->request.origin)) {
+        if (!route_origin_allowed(txn->route, txn->request.origin))
+            return answered(txn, 403, "origin", "forbidden_origin",
+                            "This Origin may not call this server");
+        txn->origin_ok = true;
+    }
+    if (txn->request.method == METHOD_OPTIONS) {
+        reply_preflight(txn);
+        return STEP_REPLY;
+    }
+    return STEP_NEXT;
+}
+
+/* ---- 3: exactly one credential, and in the right place ---- */
+
+static enum step stage_bearer(struct txn *txn)
+{
+    struct str token;
+    const struct request *request = &txn->request;
+    if (str_is_set(request->query) && uri_query_has(request->query, STR("access_token"))) {
+        reply_invalid_request(txn, "token_in_query",
+                              "An access token may not be sent in the query");
+        return STEP_REPLY;
+    }
+    if (request->n_authorization == 0) {
+        reply_unauthenticated(txn, "no_token");
+        return STEP_REPLY;
+    }
+    if (request->n_authorization > 1) {
+        reply_invalid_request(txn, "two_credentials", "More than one Authorization field was sent");
+        return STEP_REPLY;
+    }
+    switch (bearer_parse(request->authorization, &token)) {
+    case BEARER_OK:
+        return STEP_NEXT;
+    case BEARER_OTHER_SCHEME:
+        reply_unauthenticated(txn, "other_scheme");
+        return STEP_REPLY;
+    case BEARER_MALFORMED:
+        reply_token(txn, TOKEN_BEARER);
+        return STEP_REPLY;
+    }
+    return STEP_REPLY;
+}
+
+/* ---- 4: the token ---- */
+
+static struct token_context token_context(const struct txn *txn)
+{
+    const struct clock *clock = loop_clock(txn->worker->loop);
+    return (struct token_context){
+        .config = txn->snapshot->data,
+        .route = txn->route,
+        .keysets = txn->snapshot->keysets,
+        .verifier = txn->worker->verifier,
+        .now_s = clock_wall_s(clock),
+        .now_mono_ms = clock_mono_ms(clock),
+    };
+}
+
+static enum token_rc check_anew(struct txn *txn, const struct token_context *context,
+                                struct str token, const uint8_t *digest, size_t *ret_issuer)
+{
+    enum token_rc rc = token_check(context, token, &txn->identity, ret_issuer);
+    if (rc == TOKEN_OK && digest != NULL)
+        token_cache_insert(txn->worker->cache, digest, token, txn->identity);
+    return rc;
+}
+
+/* Transactions of an older policy (a reload is under way) do not use the cache: it belongs to the
+ * current one. */
+static bool may_use_cache(const struct txn *txn)
+{
+    return txn->snapshot->config == txn->worker->snapshot->config;
+}
+
+static enum token_rc check_token(struct txn *txn, struct str token, size_t *ret_issuer)
+{
+    struct token_context context = token_context(txn);
+    uint8_t digest[SHA256_LEN];
+    *ret_issuer = SIZE_MAX;
+    if (token.len > txn->snapshot->data->limits.token_bytes || !may_use_cache(txn) ||
+        secret_sha256(token, digest) < 0)
+        return check_anew(txn, &context, token, NULL, ret_issuer);
+    txn->identity = token_cache_lookup(txn->worker->cache, digest, token, context.now_s);
+    if (txn->identity == NULL)
+        return check_anew(txn, &context, token, digest, ret_issuer);
+    enum token_rc rc = token_recheck(&context, txn->identity);
+    if (rc != TOKEN_OK)
+        txn->identity = identity_unref(txn->identity);
+    return rc;
+}
+
+static enum step stage_token(struct txn *txn)
+{
+    struct str token = {0};
+    size_t issuer;
+    (void)bearer_parse(txn->request.authorization, &token);
+    enum token_rc rc = check_token(txn, token, &issuer);
+    if (rc == TOKEN_OK) {
+        txn->worker->stale_accepts += txn->identity->stale_keys ? 1 : 0;
+        return STEP_NEXT;
+    }
+    if ((rc == TOKEN_UNKNOWN_KEY || rc == TOKEN_NO_KEYS) && !txn->key_waited &&
+        worker_park_for_keys(txn->worker, txn, issuer))
+        return STEP_WAIT;
+    reply_token(txn, rc);
+    return STEP_REPLY;
+}
+
+/* ---- 5: what the route asks of every caller ---- */
+
+static enum step stage_admit(struct txn *txn)
+{
+    if (token_has_route_scopes(txn->route, txn->identity))
+        return STEP_NEXT;
+    reply_insufficient_scope(txn);
+    return STEP_REPLY;
+}
+
+/* ---- 6: the body ---- */
+
+static enum step stage_body(struct txn *txn)
+{
+    const struct exchange_head *head = exchange_head(txn->exchange);
+    if (txn->body_ready)
+        return STEP_NEXT;
+    if (txn->request.method == METHOD_POST &&
+        !field_media_type_is(txn->request.content_type, STR("application/json")))
+        return answered(txn, 415, "content_type", "unsupported_media_type",
+                        "The body of a POST must be application/json");
+    if (!head->chunked && head->content_length > txn->route->max_body_bytes)
+        return answered(txn, 413, "body_too_large", "request_too_large",
+                        "The body is larger than this server accepts");
+    exchange_set_body_limit(txn->exchange, txn->route->max_body_bytes);
+    return STEP_WAIT;
+}
+
+/* ---- the last: to the upstream ---- */
+
+static enum step stage_forward(struct txn *txn)
+{
+    return relay_start(txn) ? STEP_WAIT : STEP_REPLY;
+}
+
+static const struct stage table[] = {
+    {"route", stage_route}, {"origin", stage_origin}, {"bearer", stage_bearer},
+    {"token", stage_token}, {"admit", stage_admit},   {"body", stage_body},
+    {"forward", stage_forward},
+};
+
+const struct stage *stages(size_t *ret_count)
+{
+    *ret_count = ARRAY_LEN(table);
+    return table;
+}
+
+enum step stages_run(struct txn *txn)
+{
+    enum step step = STEP_NEXT;
+    while (step == STEP_NEXT && txn->stage < ARRAY_LEN(table)) {
+        step = table[txn->stage].run(txn);
+        if (step == STEP_NEXT)
+            txn->stage++;
+    }
+    return step;
+}
+
+const char *stages_name(const struct txn *txn)
+{
+    return txn->stage < ARRAY_LEN(table) ? table[txn->stage].name : "";
+}

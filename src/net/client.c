@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "net/curl_int.h"
+
+struct client_pool {
+    struct curl_loop *curl;
+    struct list fetches;
+};
+
+struct fetch {
+    struct list node;
+    struct client_pool *pool;
+    CURL *easy;
+    struct buf body;
+    void (*done)(void *ctx, const struct fetch_result *result);
+    void *ctx;
+};
+
+const char *fetch_rc_name(enum fetch_rc rc)
+{
+    static const char *const names[] = {
+        [FETCH_OK] = "ok",
+        [FETCH_CONNECT] = "connect",
+        [FETCH_TIMEOUT] = "timeout",
+        [FETCH_TOO_LARGE] = "too_large",
+        [FETCH_REDIRECT] = "redirect",
+        [FETCH_STATUS] = "status",
+        [FETCH_BROKEN] = "broken",
+    };
+    return names[rc];
+}
+
+int client_global_init(void)
+{
+    return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? 0 : -EIO;
+}
+
+void client_global_free(void)
+{
+    curl_global_cleanup();
+}
+
+const char *client_library_version(void)
+{
+    return curl_version_info(CURLVERSION_NOW)->version;
+}
+
+static void fetch_free(struct fetch *fetch)
+{
+    if (fetch->easy != NULL) {
+        curl_loop_remove(fetch->pool->curl, fetch->easy);
+        curl_easy_cleanup(fetch->easy);
+    }
+    list_unlink(&fetch->node);
+    buf_free(&fetch->body);
+    free(fetch);
+}
+
+static enum fetch_rc classify(const struct fetch *fetch, CURLcode rc, long status)
+{
+    if (rc == CURLE_OPERATION_TIMEDOUT)
+        return FETCH_TIMEOUT;
+    if (fetch->body.fault == -EMSGSIZE || rc == CURLE_FILESIZE_EXCEEDED)
+        return FETCH_TOO_LARGE;
+    if (rc == CURLE_COULDNT_RESOLVE_HOST || rc == CURLE_COULDNT_CONNECT ||
+        rc == CURLE_SSL_CONNECT_ERROR || rc == CURLE_PEER_FAILED_VERIFICATION ||
+        rc == CURLE_SSL_CACERT_BADFILE)
+        return FETCH_CONNECT;
+    if (rc != CURLE_OK)
+        return FETCH_BROKEN;
+    if (status >= 300 && status < 400)
+        return FETCH_REDIRECT;
+    return status == 200 ? FETCH_OK : FETCH_STATUS;
+}
+
+static void on_done(void *private, CURLcode rc)
+{
+    struct fetch *fetch = private;
+    long status = 0;
+    (void)curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
+    struct fetch_result result = {
+        .rc = classify(fetch, rc, status),
+        .status = (unsigned)status,
+        .body = buf_str(&fetch->body),
+        .text = curl_easy_strerror(rc),
+    };
+    fetch->done(fetch->ctx, &result);
+    fetch_free(fetch);
+}
+
+static size_t on_bytes(char *bytes, size_t size, size_t count, void *ctx)
+{
+    struct fetch *fetch = ctx;
+    return buf_append(&fetch->body, str_make(bytes, size * count)) == 0 ? size * count : 0;
+}
+
+struct client_pool *client_pool_new(struct loop *loop)
+{
+    struct client_pool *pool = calloc(1, sizeof(*pool));
+    if (pool == NULL)
+        return NULL;
+    list_init(&pool->fetches);
+    pool->curl = curl_loop_new(loop, on_done);
+    return pool->curl != NULL ? pool : client_pool_free(pool);
+}
+
+struct client_pool *client_pool_free(struct client_pool *pool)
+{
+    if (pool == NULL)
+        return NULL;
+    LIST_FOREACH(node, &pool->fetches)
+    {
+        fetch_free(LIST_ENTRY(node, struct fetch, node));
+    }
+    (void)curl_loop_free(pool->curl);
+    free(pool);
+    return NULL;
+}
+
+static bool set_options(struct fetch *fetch, const struct fetch_request *request)
+{
+    CURL *easy = fetch->easy;
+    bool ok = curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK &&
+              curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+              curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK &&
+              curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
+              curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) == CURLE_OK &&
+              curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+              curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L) == CURLE_OK &&
+              curl_easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L) == CURLE_OK &&
+              curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) ==
+                  CURLE_OK &&
+              curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) ==
+                  CURLE_OK &&
+              curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms) == CURLE_OK &&
+              curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK &&
+              curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK &&
+              curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)request->max_bytes) ==
+                  CURLE_OK &&
+              curl_easy_setopt(easy, CURLOPT_USERAGENT, "portcullis/" PORTCULLIS_VERSION) ==
+                  CURLE_OK &&
+              curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_bytes) == CURLE_OK &&
+              curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch) == CURLE_OK &&
+              curl_easy_setopt(easy, CURLOPT_PRIVATE, fetch) == CURLE_OK;
+    if (request->ca_file != NULL)
+        ok = ok && curl_easy_setopt(easy, CURLOPT_CAINFO, request->ca_file) == CURLE_OK;
+    if (request->unix_socket != NULL)
+        ok = ok &&
+             curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket) == CURLE_OK;
+    return ok;
+}
+
+struct fetch *fetch_start(struct client_pool *pool, const struct fetch_request *request)
+{
+    struct fetch *fetch = calloc(1, sizeof(*fetch));
+    if (fetch == NULL)
+        return NULL;
+    fetch->pool = pool;
+    fetch->body = buf_make(request->max_bytes);
+    fetch->done = request->done;
+    fetch->ctx = request->ctx;
+    list_append(&pool->fetches, &fetch->node);
+    fetch->easy = curl_easy_init();
+    if (fetch->easy == NULL || !set_options(fetch, request) ||
+        curl_loop_add(pool->curl, fetch->easy) < 0) {
+        fetch_free(fetch);
+        return NULL;
+    }
+    return fetch;
+}
+
+struct fetch *fetch_cancel(struct fetch *fetch)
+{
+    if (fetch != NULL)
+        fetch_free(fetch);
+    return NULL;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/listen.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <sys/resource.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BACKLOG 4096
+
+static const struct sockaddr *generic(const struct sockaddr_storage *addr)
+{
+    return (const struct sockaddr *)addr;
+}
+
+/* Somebody answers on the socket file. */
+static bool unix_is_alive(const struct sockaddr_storage *addr, socklen_t addr_len)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return true;
+    bool refused = connect(fd, generic(addr), addr_len) < 0 && errno == ECONNREFUSED;
+    (void)close(fd);
+    return !refused;
+}
+
+static int bind_to(int fd, const struct sockaddr_storage *addr, socklen_t addr_len)
+{
+    if (bind(fd, generic(addr), addr_len) == 0)
+        return 0;
+    if (errno != EADDRINUSE || addr->ss_family != AF_UNIX || unix_is_alive(addr, addr_len))
+        return -errno;
+    if (unlink(((const struct sockaddr_un *)addr)->sun_path) < 0)
+        return -errno;
+    return bind(fd, generic(addr), addr_len) == 0 ? 0 : -errno;
+}
+
+int listen_open(const struct sockaddr_storage *addr, socklen_t addr_len, int *ret_fd)
+{
+    static const int on = 1;
+    int fd = socket(addr->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    if (addr->ss_family != AF_UNIX)
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (addr->ss_family == AF_INET6)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+    int r = bind_to(fd, addr, addr_len);
+    if (r == 0 && listen(fd, BACKLOG) < 0)
+        r = -errno;
+    if (r < 0) {
+        (void)close(fd);
+        return r;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+void listen_close(int fd, const struct sockaddr_storage *addr)
+{
+    if (fd < 0)
+        return;
+    (void)close(fd);
+    if (addr->ss_family == AF_UNIX)
+        (void)unlink(((const struct sockaddr_un *)addr)->sun_path);
+}
+
+uint64_t listen_raise_nofile(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return 1024;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        (void)getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur;
+}

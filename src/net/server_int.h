@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private parts of the server, shared by its files: server.c (accepting, life of a connection),
+ * server_exchange.c (libmicrohttpd's callbacks), server_recv.c (the filter over received bytes),
+ * server_stream.c (streamed answers on a connection that we took over). */
+#ifndef NET_SERVER_INT_H
+#define NET_SERVER_INT_H
+
+#include <microhttpd.h>
+
+#include "base/clock.h"
+#include "net/server.h"
+#include "proto/http1_request.h"
+
+struct client;
+
+struct listener {
+    struct watch watch;
+    struct server *server;
+    int fd;
+    struct listener *next;
+};
+
+struct server {
+    struct loop *loop;
+    struct server_options options;
+    struct MHD_Daemon *daemon;
+    struct watch daemon_watch; /* libmicrohttpd's own epoll descriptor */
+    bool kick;                 /* libmicrohttpd must run: an event, a resume, a new connection */
+    struct listener *listeners;
+    bool accepting;
+    struct timer accept_timer; /* accepting is paused until then */
+    struct client **by_fd;     /* the filter's look-up */
+    size_t by_fd_len;
+    struct list clients;
+    struct list idle; /* between requests, longest first */
+    struct list dead; /* exchanges whose end() is due */
+    struct client *adopting; /* the client that MHD_add_connection() is about */
+    bool draining;
+    struct server_stats stats;
+    int64_t date_s; /* the second that DATE shows */
+    char date[40];
+};
+
+enum client_owner {
+    OWNER_MHD,    /* libmicrohttpd reads and writes the socket */
+    OWNER_STREAM, /* we took it over for a streamed answer */
+    OWNER_LINGER, /* the last answer is out; what still comes in is dropped */
+};
+
+/* One connection. */
+struct client {
+    struct list node;
+    struct list idle_node;
+    struct server *server;
+    int fd;
+    enum client_owner owner;
+    struct MHD_Connection *mhd; /* with OWNER_MHD */
+    struct http1_request filter;
+    struct watch watch;   /* MHD: only the peer leaving; else all events */
+    struct timer timer;   /* the deadline of the current phase */
+    uint64_t body_bytes;  /* of the current request, for its deadline */
+    struct exchange *exchange;
+    bool half_closed;     /* the peer has sent its last byte */
+    bool stopped;         /* we stopped reading; EPOLLRDHUP means nothing any more */
+    bool timed_out;
+    bool pipelined;       /* bytes of a later message are with libmicrohttpd already */
+    bool last_word_said;  /* a refusal was written: nothing else may be sent */
+    bool linger;          /* read on after closing, so that the peer gets our answer */
+    size_t lingered;
+    struct sockaddr_storage addr;
+    socklen_t addr_len;
+    char peer[64];
+};
+
+enum exchange_phase {
+    PHASE_HEAD,   /* the head is being read */
+    PHASE_WAIT,   /* parked before the body */
+    PHASE_BODY,
+    PHASE_DROP,   /* an early answer is ready; the rest of the body is read and dropped */
+    PHASE_PARKED, /* complete; waiting for an answer */
+    PHASE_REPLY,  /* the answer is with libmicrohttpd */
+    PHASE_STREAM, /* the answer is streamed on the socket we took over */
+    PHASE_DEAD,
+};
+
+struct exchange {
+    struct list node; /* in server.dead */
+    struct server *server;
+    struct client *client;
+    struct arena *arena;
+    enum exchange_phase phase;
+    bool seen;      /* head() was called, so end() is owed */
+    bool suspended; /* libmicrohttpd keeps the connection aside */
+    bool gone;
+    bool refused;     /* the strict filter has answered in our place */
+    bool taking_over; /* the stream is begun; the connection leaves libmicrohttpd in the next run */
+    struct exchange_head head;
+    size_t body_limit;
+    struct buf body;
+    void *user;
+    struct MHD_Response *response; /* an answer that waits to be queued */
+    unsigned status;
+    /* streamed answers */
+    struct buf out; /* bytes that the client has not taken yet, framed */
+    bool chunked_out;
+    bool close_after;
+    bool full;      /* the writer was told to wait */
+    bool finishing; /* exchange_stream_end(complete) was called */
+    int64_t left_out; /* with a Content-Length: bytes still to come */
+};
+
+/* server.c */
+struct client *server_client_by_fd(const struct server *server, int fd);
+void client_arm(struct client *client, int64_t delay_ms);
+void client_set_idle(struct client *client, bool idle);
+/* No more bytes from the peer; libmicrohttpd will see the end of the stream. */
+void client_stop_reading(struct client *client);
+/* Writes REPLY straight to the socket, once, with Connection: close. */
+void client_last_word(struct client *client, struct reply *reply);
+void client_free(struct client *client);
+/* Gives FD to libmicrohttpd on behalf of CLIENT; the descriptor is closed when that fails. */
+int client_adopt(struct client *client, int fd);
+/* The socket of CLIENT has a new number (after dup()). */
+int client_move(struct client *client, int fd);
+/* The connection has left libmicrohttpd and CLIENT owns a descriptor of its own: read and drop. */
+void client_begin_linger(struct client *client, int fd);
+void exchange_mark_dead(struct exchange *exchange);
+
+/* server_exchange.c */
+void *exchange_on_uri(void *cls, const char *uri, struct MHD_Connection *mhd);
+enum MHD_Result exchange_on_access(void *cls, struct MHD_Connection *mhd, const char *url,
+                                   const char *method, const char *version, const char *upload,
+                                   size_t *upload_len, void **con_cls);
+void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
+                           enum MHD_RequestTerminationCode toe);
+void exchange_abandon(struct exchange *exchange);
+void exchange_wake(struct exchange *exchange);
+
+/* server_recv.c */
+void server_recv_begin(struct server *server);
+void server_recv_end(void);
+
+/* server_stream.c */
+void stream_on_event(struct client *client, uint32_t events);
+void stream_on_deadline(struct client *client);
+
+/* server_head.c: status line, Date and FIELDS; the caller adds framing fields and the empty line. */
+void server_append_head(struct server *server, struct buf *out, unsigned status,
+                        const struct http1_field *fields, size_t n_fields);
+void server_append_field(struct buf *out, struct str name, struct str value);
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where received bytes pass the strict filter before libmicrohttpd sees them.
+ *
+ * libmicrohttpd calls recv() through the dynamic symbol table, so the recv() below, in our own
+ * executable, is the one it gets. While a server runs libmicrohttpd, bytes for one of its
+ * connections go through proto/http1_request; everything else in the process (libcurl, resolvers)
+ * falls through to the kernel. No second copy, no second socket, and no change to the library.
+ *
+ * libmicrohttpd asks for bytes only while it reads a message, when every earlier answer has been
+ * sent; so a refusal can be written here at once without mixing into another answer. Bytes behind
+ * the end of a message are given only when they are good so far; the rest is refused when it is that
+ * message's turn. */
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "net/server_int.h"
+
+/* The server whose libmicrohttpd is on this thread's stack; the one piece of thread state that the
+ * interposed function needs, since recv() has no argument for it. */
+static _Thread_local struct server *active;
+
+void server_recv_begin(struct server *server)
+{
+    active = server;
+}
+
+void server_recv_end(void)
+{
+    active = NULL;
+}
+
+static ssize_t receive(int fd, void *bytes, size_t len, int flags)
+{
+    return recvfrom(fd, bytes, len, flags, NULL, NULL);
+}
+
+/* Says why, and lets libmicrohttpd believe that the client is gone. */
+static ssize_t refuse(struct client *client, unsigned status, const char *name,
+                      const char *description)
+{
+    const struct server_options *options = &client->server->options;
+    struct reply reply = {.status = status, .body = buf_make(4096)};
+    if (!client->last_word_said) {
+        options->handler->refused(options->ctx, str_from_cstr(client->peer), status, name,
+                                  description, &reply);
+        client_last_word(client, &reply);
+        if (client->exchange != NULL)
+            client->exchange->refused = true;
+    }
+    return 0;
+}
+
+static ssize_t refuse_bytes(struct client *client)
+{
+    struct http1_request_reason reason =
+        http1_request_reason(http1_request_refused(&client->filter));
+    return refuse(client, reason.status, reason.name, reason.description);
+}
+
+static ssize_t refuse_late(struct client *client)
+{
+    if (http1_request_idle(&client->filter))
+        return 0; /* between requests: closing needs no words */
+    return refuse(client, 408, "client_timeout", "the request did not arrive in time");
+}
+
+/* The first byte of a message starts the clock; the end of its head starts it anew for the body. A
+ * pipelined message waits for its turn first (exchange_on_completed() arms it then). */
+static void note_progress(struct client *client, bool was_idle, bool was_in_head, size_t len)
+{
+    int64_t timeout_ms = client->server->options.client_timeout_ms;
+    bool in_head = http1_request_in_head(&client->filter);
+    if (was_idle && client->exchange != NULL) {
+        client->pipelined = true;
+        return;
+    }
+    if (was_idle) {
+        client_set_idle(client, false);
+        client->body_bytes = 0;
+        client_arm(client, timeout_ms);
+    } else if (was_in_head && !in_head) {
+        client_arm(client, timeout_ms);
+    }
+    if (!in_head)
+        client->body_bytes += len;
+}
+
+/* Feeds what came; returns how many bytes libmicrohttpd may have: all, or those of the messages
+ * before the one that is bad. The beginning of a bad message is never given. */
+static size_t filter_bytes(struct client *client, const char *bytes, size_t len)
+{
+    size_t good = 0;
+    while (good < len) {
+        bool was_idle = http1_request_idle(&client->filter);
+        bool was_in_head = http1_request_in_head(&client->filter);
+        size_t used = http1_request_feed(&client->filter, bytes + good, len - good);
+        if (http1_request_refused(&client->filter) != HTTP1_REQUEST_OK)
+            return good;
+        if (good > 0)
+            client->pipelined = true;
+        good += used;
+        note_progress(client, was_idle, was_in_head, used);
+    }
+    return good;
+}
+
+__attribute__((visibility("default"))) ssize_t recv(int fd, void *bytes, size_t len, int flags)
+{
+    struct client *client = active != NULL ? server_client_by_fd(active, fd) : NULL;
+    if (client == NULL || client->owner != OWNER_MHD)
+        return receive(fd, bytes, len, flags);
+    if (client->timed_out)
+        return refuse_late(client);
+    if (http1_request_refused(&client->filter) != HTTP1_REQUEST_OK)
+        return refuse_bytes(client);
+    ssize_t n = receive(fd, bytes, len, flags);
+    if (n <= 0)
+        return n;
+    size_t good = filter_bytes(client, bytes, (size_t)n);
+    if (http1_request_refused(&client->filter) == HTTP1_REQUEST_OK)
+        return n;
+    if (good == 0)
+        return refuse_bytes(client);
+    /* The refusal waits for the answers before it. libmicrohttpd would wait for more bytes then;
+     * the end of the stream is what wakes it. */
+    client_stop_reading(client);
+    return (ssize_t)good;
+}

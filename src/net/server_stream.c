@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Streamed answers on a connection that we take over from libmicrohttpd.
+ *
+ * Resuming a connection in libmicrohttpd walks all suspended ones, so thousands of open streams
+ * would make every event on any of them dear. Instead, a stream leaves libmicrohttpd: its socket is
+ * duplicated, libmicrohttpd closes its own copy (MHD_USE_TURBO: without a shutdown), and head and
+ * chunks are written here, as the bytes come. When the answer is complete the socket goes back with
+ * MHD_add_connection() and serves the next request. docs/decisions/0002-streams.md */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "net/server_int.h"
+
+/* What may wait for a slow reader at most: the high mark plus one read of the upstream, framed. */
+#define OUT_MAX_BYTES (SERVER_STREAM_HIGH_BYTES + 256U * 1024)
+#define OUT_MAX_HEAD (96U * 1024)
+
+static bool wants_close(const struct exchange_head *head)
+{
+    for (size_t i = 0; i < head->n_fields; i++) {
+        struct str rest = head->fields[i].value;
+        struct str token;
+        if (!str_eq_nocase(head->fields[i].name, STR("Connection")))
+            continue;
+        while (str_split(&rest, ',', &token))
+            if (str_eq_nocase(str_trim(token), STR("close")))
+                return true;
+    }
+    return head->http10;
+}
+
+/* The peer is gone or does not read: nothing can be sent any more. */
+static void stream_break(struct exchange *exchange)
+{
+    const struct server_options *options = &exchange->server->options;
+    if (exchange->gone)
+        return;
+    exchange->gone = true;
+    exchange->close_after = true;
+    buf_free(&exchange->out);
+    loop_unwatch(exchange->server->loop, &exchange->client->watch);
+    loop_timer_stop(exchange->server->loop, &exchange->client->timer);
+    options->handler->gone(options->ctx, exchange);
+    exchange_mark_dead(exchange);
+}
+
+/* Writes as much of the two parts as the socket takes; returns the number of bytes, or -1. */
+static ssize_t send_parts(int fd, struct str first, struct str second)
+{
+    struct iovec parts[2] = {{.iov_base = (void *)(uintptr_t)first.ptr, .iov_len = first.len},
+                             {.iov_base = (void *)(uintptr_t)second.ptr, .iov_len = second.len}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    ssize_t n = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return 0;
+    return n;
+}
+
+static void watch_for_room(struct exchange *exchange)
+{
+    struct client *client = exchange->client;
+    bool waiting = exchange->out.len > 0;
+    uint32_t events = EPOLLRDHUP | (waiting ? (uint32_t)EPOLLOUT : 0U);
+    if (loop_rewatch(exchange->server->loop, &client->watch, events) < 0)
+        stream_break(exchange);
+    else if (waiting && !timer_is_armed(&client->timer))
+        client_arm(client, exchange->server->options.client_timeout_ms);
+    else if (!waiting)
+        loop_timer_stop(exchange->server->loop, &client->timer);
+}
+
+static void finish_if_flushed(struct exchange *exchange)
+{
+    if (exchange->finishing && exchange->out.len == 0 && !exchange->gone)
+        exchange_mark_dead(exchange);
+}
+
+static void stream_flush(struct exchange *exchange)
+{
+    const struct server_options *options = &exchange->server->options;
+    struct client *client = exchange->client;
+    ssize_t n = send_parts(client->fd, buf_str(&exchange->out), STR(""));
+    if (n < 0) {
+        stream_break(exchange);
+        return;
+    }
+    buf_consume(&exchange->out, (size_t)n);
+    if (n > 0) /* progress: the reader's clock starts anew */
+        loop_timer_stop(exchange->server->loop, &client->timer);
+    watch_for_room(exchange);
+    if (exchange->full && exchange->out.len <= SERVER_STREAM_HIGH_BYTES / 2 && !exchange->gone) {
+        exchange->full = false;
+        options->handler->drained(options->ctx, exchange);
+    }
+    finish_if_flushed(exchange);
+}
+
+/* Sends HEAD and BODY in this order, behind what waits already. */
+static void stream_send(struct exchange *exchange, struct str head, struct str body)
+{
+    size_t sent = 0;
+    if (exchange->out.len == 0) {
+        ssize_t n = send_parts(exchange->client->fd, head, body);
+        if (n < 0) {
+            stream_break(exchange);
+            return;
+        }
+        sent = (size_t)n;
+    }
+    if (sent == head.len + body.len)
+        return;
+    (void)buf_append(&exchange->out, str_from(head, sent));
+    (void)buf_append(&exchange->out, str_from(body, sent > head.len ? sent - head.len : 0));
+    if (buf_failed(&exchange->out)) /* the writer ignored "enough", or memory is short */
+        stream_break(exchange);
+    else
+        watch_for_room(exchange);
+}
+
+void stream_on_event(struct client *client, uint32_t events)
+{
+    struct exchange *exchange = client->exchange;
+    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+        stream_break(exchange);
+    else if ((events & EPOLLOUT) != 0)
+        stream_flush(exchange);
+}
+
+void stream_on_deadline(struct client *client)
+{
+    stream_break(client->exchange);
+}
+
+/* From libmicrohttpd to us: a descriptor of our own, watched for the peer leaving. */
+static int take_over(struct exchange *exchange)
+{
+    struct client *client = exchange->client;
+    int fd = fcntl(client->fd, F_DUPFD_CLOEXEC, 3);
+    if (fd < 0)
+        return -errno;
+    int r = client_move(client, fd);
+    if (r < 0) {
+        (void)close(fd);
+        return r;
+    }
+    client->owner = OWNER_STREAM;
+    r = loop_watch(exchange->server->loop, &client->watch, fd, EPOLLRDHUP);
+    exchange->close_after = client->pipelined || wants_close(&exchange->head) || r < 0;
+    exchange->taking_over = true;
+    exchange->phase = PHASE_STREAM;
+    exchange->server->stats.streams++;
+    exchange_wake(exchange);
+    return 0;
+}
+
+int exchange_stream(struct exchange *exchange, unsigned status, const struct http1_field *fields,
+                    size_t n_fields, int64_t content_length)
+{
+    if (exchange->gone || exchange->client == NULL || !exchange->suspended)
+        return -ENOTCONN;
+    int r = take_over(exchange);
+    if (r < 0)
+        return r;
+    struct buf head = buf_make(OUT_MAX_HEAD);
+    exchange->out = buf_make(OUT_MAX_BYTES);
+    exchange->left_out = content_length;
+    exchange->chunked_out = content_length < 0 && !exchange->head.http10;
+    exchange->close_after = exchange->close_after || exchange->server->draining;
+    server_append_head(exchange->server, &head, status, fields, n_fields);
+    if (content_length >= 0)
+        (void)buf_printf(&head, "Content-Length: %lld\r\n", (long long)content_length);
+    else if (exchange->chunked_out)
+        (void)buf_append(&head, STR("Transfer-Encoding: chunked\r\n"));
+    if (exchange->close_after)
+        (void)buf_append(&head, STR("Connection: close\r\n"));
+    (void)buf_append(&head, STR("\r\n"));
+    if (buf_failed(&head))
+        stream_break(exchange);
+    else
+        stream_send(exchange, buf_str(&head), STR(""));
+    buf_free(&head);
+    return 0;
+}
+
+static void send_chunk(struct exchange *exchange, struct str bytes)
+{
+    char size[24];
+    int n = snprintf(size, sizeof(size), "%zx\r\n", bytes.len);
+    struct str frame = str_make(size, n > 0 ? (size_t)n : 0);
+    /* One system call for an ordinary event: size, bytes and line end together. */
+    char small[4096];
+    if (frame.len + bytes.len + 2 <= sizeof(small)) {
+        memcpy(small, frame.ptr, frame.len);
+        memcpy(small + frame.len, bytes.ptr, bytes.len);
+        memcpy(small + frame.len + bytes.len, "\r\n", 2);
+        stream_send(exchange, str_make(small, frame.len + bytes.len + 2), STR(""));
+        return;
+    }
+    stream_send(exchange, frame, bytes);
+    if (!exchange->gone)
+        stream_send(exchange, STR("\r\n"), STR(""));
+}
+
+bool exchange_stream_write(struct exchange *exchange, struct str bytes)
+{
+    if (exchange->gone || bytes.len == 0)
+        return !exchange->full;
+    if (exchange->chunked_out) {
+        send_chunk(exchange, bytes);
+    } else {
+        if (exchange->left_out >= 0)
+            exchange->left_out -= (int64_t)bytes.len;
+        stream_send(exchange, bytes, STR(""));
+    }
+    exchange->full = !exchange->gone && exchange->out.len >= SERVER_STREAM_HIGH_BYTES;
+    return !exchange->full;
+}
+
+/* What was sent must not look complete: a chunked or measured answer just ends early; one that
+ * lasts until the connection closes is reset (SO_LINGER 0). */
+static void end_broken(struct exchange *exchange)
+{
+    static const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    if (!exchange->chunked_out && exchange->left_out < 0)
+        (void)setsockopt(exchange->client->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    exchange->close_after = true;
+    buf_clear(&exchange->out);
+    loop_timer_stop(exchange->server->loop, &exchange->client->timer);
+    exchange_mark_dead(exchange);
+}
+
+void exchange_stream_end(struct exchange *exchange, bool complete)
+{
+    if (exchange->gone || exchange->phase != PHASE_STREAM)
+        return;
+    if (!complete || exchange->left_out > 0) {
+        end_broken(exchange);
+        return;
+    }
+    if (exchange->chunked_out)
+        stream_send(exchange, STR("0\r\n\r\n"), STR(""));
+    exchange->finishing = true;
+    finish_if_flushed(exchange);
+}

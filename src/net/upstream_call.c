@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One request on one connection: bytes out, answer in, deadlines, and the rule for a second try. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "net/upstream_int.h"
+
+/* Reads per event, so that one fast answer does not keep the loop from the others. */
+#define MAX_READS_PER_EVENT 4
+
+static struct loop *call_loop(const struct upstream_call *call)
+{
+    return call->upstream->engine->loop;
+}
+
+static void call_deadline(struct upstream_call *call, enum upstream_rc rc, int64_t delay_ms)
+{
+    call->late_rc = rc;
+    if (delay_ms > 0)
+        (void)loop_timer_in(call_loop(call), &call->timer, delay_ms);
+    else
+        loop_timer_stop(call_loop(call), &call->timer);
+}
+
+/* Faults met inside a verb are reported from the next turn. */
+static void call_fail_later(struct upstream_call *call, enum upstream_rc rc)
+{
+    call->late_rc = rc;
+    (void)loop_timer_in(call_loop(call), &call->timer, 0);
+}
+
+static void call_free(struct upstream_call *call)
+{
+    loop_timer_stop(call_loop(call), &call->timer);
+    list_unlink(&call->node);
+    buf_free(&call->head);
+    free(call);
+}
+
+void call_finish(struct upstream_call *call, enum upstream_rc rc, const char *detail)
+{
+    const struct upstream_handler *handler = call->handler;
+    void *ctx = call->ctx;
+    struct upstream_conn *conn = TAKE(call->conn);
+    bool sent_all = call->sent == call->head.len + call->body.len;
+    bool reusable = rc == UPSTREAM_OK && call->keep_alive && sent_all;
+    int64_t idle_ms = call->conn_idle_ms;
+    call_free(call);
+    if (conn != NULL)
+        conn_release(conn, reusable, idle_ms);
+    handler->done(ctx, rc, detail);
+}
+
+/* True when a second try was begun. Nothing of the answer came; a connection from the pool may have
+ * been closed by the server while our request was on its way. */
+static bool try_again(struct upstream_call *call)
+{
+    bool safe = call->idempotent || call->sent == 0;
+    if (call->got_bytes || call->retried || !safe || !call->conn->reused)
+        return false;
+    struct upstream_conn *conn = TAKE(call->conn);
+    conn->call = NULL;
+    call->retried = true;
+    call->sent = 0;
+    conn_free(conn);
+    if (upstream_dispatch(call, true) < 0)
+        call_fail_later(call, UPSTREAM_NO_MEMORY);
+    return true;
+}
+
+static void call_connection_lost(struct upstream_call *call)
+{
+    if (try_again(call))
+        return;
+    if (call->have_head)
+        call_finish(call, UPSTREAM_TRUNCATED, NULL);
+    else
+        call_finish(call, UPSTREAM_CLOSED, call->got_bytes ? "the head was cut off" : NULL);
+}
+
+/* ---- sending ---- */
+
+static struct str unsent(const struct upstream_call *call)
+{
+    if (call->sent < call->head.len)
+        return str_from(buf_str(&call->head), call->sent);
+    return str_from(call->body, call->sent - call->head.len);
+}
+
+/* Sends until everything is out or the socket is full; false when the connection is broken. */
+static bool call_send(struct upstream_call *call)
+{
+    uint32_t events = EPOLLIN | EPOLLRDHUP;
+    struct str rest = unsent(call);
+    while (rest.len > 0) {
+        size_t n = 0;
+        CURLcode rc = curl_easy_send(call->conn->easy, rest.ptr, rest.len, &n);
+        if (rc == CURLE_AGAIN) {
+            events |= EPOLLOUT;
+            break;
+        }
+        if (rc != CURLE_OK)
+            return false;
+        call->sent += n;
+        rest = unsent(call);
+    }
+    return loop_rewatch(call_loop(call), &call->conn->watch, events) == 0;
+}
+
+void call_connected(struct upstream_call *call)
+{
+    call_deadline(call, UPSTREAM_RESPONSE_TIMEOUT, call->upstream->options.response_timeout_ms);
+    if (!call_send(call) && !try_again(call))
+        call_fail_later(call, UPSTREAM_CLOSED);
+}
+
+void call_connect_failed(struct upstream_call *call, CURLcode rc)
+{
+    call_finish(call, rc == CURLE_OPERATION_TIMEDOUT ? UPSTREAM_CONNECT_TIMEOUT : UPSTREAM_CONNECT,
+                curl_easy_strerror(rc));
+}
+
+/* ---- receiving ---- */
+
+/* Hands on what is in BYTES of the body. False when the call is over. */
+static bool feed_body(struct upstream_conn *conn, struct str bytes)
+{
+    while (conn->call != NULL && !conn->call->decoder.done && bytes.len > 0) {
+        struct upstream_call *call = conn->call;
+        struct str data = {0};
+        size_t used = 0;
+        enum http1_response_rc rc = http1_body_feed(&call->decoder, bytes, &data, &used);
+        if (rc != HTTP1_RESPONSE_OK) {
+            call_finish(call, UPSTREAM_BAD_ANSWER, http1_response_rc_name(rc));
+            return false;
+        }
+        bytes = str_from(bytes, used);
+        if (data.len > 0)
+            call->handler->body(call->ctx, data);
+    }
+    struct upstream_call *call = conn->call;
+    if (call == NULL)
+        return false;
+    if (!call->decoder.done)
+        return true;
+    if (bytes.len > 0) /* bytes behind the answer: not a connection to use again */
+        call->keep_alive = false;
+    call_finish(call, UPSTREAM_OK, NULL);
+    return false;
+}
+
+/* Servers say how long they keep an idle connection; we leave a second earlier, so that no request
+ * meets their close. */
+static int64_t idle_time(const struct http1_response_head *head)
+{
+    if (head->keep_alive_timeout_s == 0)
+        return UPSTREAM_IDLE_MS;
+    if (head->keep_alive_timeout_s == 1)
+        return 0;
+    return ((int64_t)size_min(head->keep_alive_timeout_s, 3600) - 1) * 1000;
+}
+
+/* BYTES are all that came of this answer so far. False when the call is over. */
+static bool feed_head(struct upstream_conn *conn, struct str bytes, size_t *ret_used)
+{
+    struct upstream_call *call = conn->call;
+    struct http1_response_head head;
+    enum http1_response_rc rc = http1_response_head(bytes, &call->scanned, &head, ret_used);
+    if (rc != HTTP1_RESPONSE_OK) {
+        call_finish(call, UPSTREAM_BAD_ANSWER, http1_response_rc_name(rc));
+        return false;
+    }
+    if (*ret_used == 0)
+        return true;
+    call->have_head = true;
+    call->keep_alive = head.keep_alive;
+    call->conn_idle_ms = idle_time(&head);
+    http1_body_init(&call->decoder, &head);
+    call_deadline(call, UPSTREAM_IDLE_TIMEOUT, call->upstream->options.idle_timeout_ms);
+    call->handler->head(call->ctx, &head);
+    return conn->call != NULL;
+}
+
+static bool feed(struct upstream_conn *conn, struct str bytes)
+{
+    struct upstream_call *call = conn->call;
+    size_t used = 0;
+    call->got_bytes = true;
+    if (call->have_head) {
+        if (timer_is_armed(&call->timer))
+            call_deadline(call, UPSTREAM_IDLE_TIMEOUT, call->upstream->options.idle_timeout_ms);
+        return feed_body(conn, bytes);
+    }
+    bool collected = conn->in.len > 0;
+    if (collected && buf_append(&conn->in, bytes) < 0) {
+        call_finish(call, UPSTREAM_BAD_ANSWER,
+                    http1_response_rc_name(HTTP1_RESPONSE_HEAD_SIZE));
+        return false;
+    }
+    struct str all = collected ? buf_str(&conn->in) : bytes;
+    if (!feed_head(conn, all, &used))
+        return false;
+    if (used > 0)
+        return feed_body(conn, str_from(all, used));
+    if (!collected && buf_append(&conn->in, bytes) < 0) {
+        call_finish(call, UPSTREAM_BAD_ANSWER,
+                    http1_response_rc_name(HTTP1_RESPONSE_HEAD_SIZE));
+        return false;
+    }
+    return true;
+}
+
+static void on_eof(struct upstream_call *call)
+{
+    if (call->have_head && http1_body_eof(&call->decoder) == HTTP1_RESPONSE_OK) {
+        call->keep_alive = false;
+        call_finish(call, UPSTREAM_OK, NULL);
+        return;
+    }
+    call_connection_lost(call);
+}
+
+static void read_answer(struct upstream_conn *conn)
+{
+    struct upstream_engine *engine = conn->upstream->engine;
+    bool tls = conn->upstream->options.tls;
+    for (int i = 0; conn->call != NULL && !conn->call->paused; i++) {
+        size_t n = 0;
+        /* TLS may hold decrypted bytes that no event will announce: read until there are none. */
+        if (i >= MAX_READS_PER_EVENT && !tls)
+            return;
+        CURLcode rc = curl_easy_recv(conn->easy, engine->scratch, sizeof(engine->scratch), &n);
+        if (rc == CURLE_AGAIN)
+            return;
+        if (rc != CURLE_OK) {
+            call_connection_lost(conn->call);
+            return;
+        }
+        if (n == 0) {
+            on_eof(conn->call);
+            return;
+        }
+        if (!feed(conn, str_make(engine->scratch, n)))
+            return;
+        if (!tls && n < sizeof(engine->scratch))
+            return;
+    }
+}
+
+void call_on_event(struct upstream_conn *conn, uint32_t events)
+{
+    struct upstream_call *call = conn->call;
+    if (call == NULL)
+        return;
+    conn->depth++;
+    if ((events & EPOLLOUT) != 0 && !call_send(call))
+        call_connection_lost(call);
+    else if (call->paused && (events & (EPOLLERR | EPOLLHUP)) != 0)
+        call_connection_lost(call);
+    else if ((events & ~(uint32_t)EPOLLOUT) != 0)
+        read_answer(conn);
+    conn->depth--;
+    if (conn->doomed)
+        conn_free(conn);
+}
+
+/* ---- deadlines and verbs ---- */
+
+void call_on_timer(struct timer *timer)
+{
+    struct upstream_call *call = CONTAINER_OF(timer, struct upstream_call, timer);
+    struct upstream_conn *conn = call->conn;
+    /* A paused answer waits for our own client, not for the upstream. */
+    if (call->paused && call->late_rc == UPSTREAM_IDLE_TIMEOUT) {
+        call_deadline(call, UPSTREAM_IDLE_TIMEOUT, call->upstream->options.idle_timeout_ms);
+        return;
+    }
+    if (call->late_rc == UPSTREAM_OK) { /* upstream_resume() on TLS */
+        call_deadline(call, UPSTREAM_IDLE_TIMEOUT, call->upstream->options.idle_timeout_ms);
+        conn->depth++;
+        read_answer(conn);
+        conn->depth--;
+        if (conn->doomed)
+            conn_free(conn);
+        return;
+    }
+    call_finish(call, call->late_rc, NULL);
+}
+
+struct upstream_call *upstream_start(struct upstream *upstream, struct upstream_request *request)
+{
+    struct upstream_call *call = calloc(1, sizeof(*call));
+    struct buf head = request->head;
+    request->head = buf_make(0);
+    if (call == NULL) {
+        buf_free(&head);
+        return NULL;
+    }
+    call->upstream = upstream;
+    call->head = head;
+    call->body = request->body;
+    call->idempotent = request->idempotent;
+    call->handler = request->handler;
+    call->ctx = request->ctx;
+    call->timer.fn = call_on_timer;
+    /* A small body goes out in one system call with its head. */
+    if (call->body.len > 0 && call->body.len <= 16384 && buf_append(&call->head, call->body) == 0)
+        call->body = (struct str){0};
+    if (upstream_dispatch(call, false) < 0) {
+        call_free(call);
+        return NULL;
+    }
+    return call;
+}
+
+struct upstream_call *upstream_cancel(struct upstream_call *call)
+{
+    if (call == NULL)
+        return NULL;
+    struct upstream_conn *conn = TAKE(call->conn);
+    call_free(call);
+    if (conn != NULL) {
+        conn->call = NULL;
+        conn_free(conn);
+    }
+    return NULL;
+}
+
+void upstream_pause(struct upstream_call *call)
+{
+    call->paused = true;
+    if (call->conn != NULL)
+        (void)loop_rewatch(call_loop(call), &call->conn->watch, 0);
+}
+
+void upstream_resume(struct upstream_call *call)
+{
+    if (!call->paused || call->conn == NULL)
+        return;
+    call->paused = false;
+    (void)loop_rewatch(call_loop(call), &call->conn->watch, EPOLLIN | EPOLLRDHUP);
+    if (call->upstream->options.tls)
+        call_fail_later(call, UPSTREAM_OK);
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "policy/build_int.h"
+
+#include <netinet/in.h>
+
+#include "base/err.h"
+#include "policy/value_int.h"
+
+static bool same_address(const struct listen_address *a, const struct listen_address *b)
+{
+    return a->addr_len == b->addr_len && memcmp(&a->addr, &b->addr, a->addr_len) == 0;
+}
+
+/* Port 0 stands for a different free port each time. */
+static bool port_is_chosen(const struct listen_address *address)
+{
+    const struct sockaddr_in *in = (const void *)&address->addr;
+    const struct sockaddr_in6 *in6 = (const void *)&address->addr;
+    return (address->addr.ss_family == AF_INET && in->sin_port == 0) ||
+           (address->addr.ss_family == AF_INET6 && in6->sin6_port == 0);
+}
+
+static bool is_taken(const struct config_data *data, const struct listen_address *address)
+{
+    for (size_t i = 0; i < data->n_listens; i++)
+        if (same_address(&data->listens[i], address) && !port_is_chosen(address))
+            return true;
+    return false;
+}
+
+/* False when the text is no address, which is reported. */
+static bool read_address(struct reader *reader, const json_t *value, struct listen_address *address)
+{
+    struct str text = reader_text(reader, value);
+    if (!str_is_set(text) || value_address(text, address) != ADDRESS_OK)
+        return false;
+    address->text = reader_keep(reader, text);
+    return true;
+}
+
+static void build_listens(struct reader *reader, json_t *root, struct config_data *data)
+{
+    json_t *list = json_object_get(root, "listen");
+    struct place top = {0};
+    struct place place = PLACE_KEY(&top, STR("listen"));
+    struct listen_address *listens = reader_alloc(reader, json_array_size(list), sizeof(*listens));
+    data->listens = listens;
+    for (size_t i = 0; listens != NULL && i < json_array_size(list); i++) {
+        struct place at = PLACE_AT(&place, i);
+        struct listen_address *address = &listens[data->n_listens];
+        if (!read_address(reader, json_array_get(list, i), address))
+            continue;
+        if (is_taken(data, address))
+            reader_error(reader, &at, "this address is listed twice");
+        data->n_listens++;
+    }
+}
+
+static void build_admin(struct reader *reader, json_t *root, struct config_data *data)
+{
+    struct place top = {0};
+    struct place at = PLACE_KEY(&top, STR("admin"));
+    const json_t *value = json_object_get(root, "admin");
+    data->has_admin = read_address(reader, value, &data->admin);
+    if (data->has_admin && is_taken(data, &data->admin))
+        reader_error(reader, &at,
+                     "is the same address as \"listen\": clients must not reach the admin pages");
+}
+
+static void build_times(struct reader *reader, json_t *root, struct config_data *data)
+{
+    const json_t *jwks = json_object_get(root, "jwks");
+    struct place top = {0};
+    struct place at = PLACE_KEY(&top, STR("clock_skew"));
+    int64_t skew_ms = reader_duration_ms(reader, root, "clock_skew");
+    data->jwks = (struct jwks_config){
+        .refresh_ms = reader_duration_ms(reader, jwks, "refresh"),
+        .unknown_kid_cooldown_ms = reader_duration_ms(reader, jwks, "unknown_kid_cooldown"),
+        .max_stale_ms = reader_duration_ms(reader, jwks, "max_stale"),
+        .timeout_ms = reader_duration_ms(reader, jwks, "timeout"),
+    };
+    if (skew_ms % 1000 != 0)
+        reader_error(reader, &at, "must be in whole seconds, as the times in tokens are");
+    data->clock_skew_s = skew_ms / 1000;
+}
+
+static void build_proxies(struct reader *reader, json_t *root, struct config_data *data)
+{
+    json_t *list = json_object_get(root, "trusted_proxies");
+    struct cidr *cidrs = reader_alloc(reader, json_array_size(list), sizeof(*cidrs));
+    data->trusted_proxies = cidrs;
+    for (size_t i = 0; cidrs != NULL && i < json_array_size(list); i++)
+        if (value_cidr(reader_text(reader, json_array_get(list, i)),
+                       &cidrs[data->n_trusted_proxies]) == 0)
+            data->n_trusted_proxies++;
+}
+
+static void build_limits(struct reader *reader, json_t *root, struct config_data *data)
+{
+    const json_t *limits = json_object_get(root, "limits");
+    struct place top = {0};
+    struct place place = PLACE_KEY(&top, STR("limits"));
+    struct place at = PLACE_KEY(&place, STR("token"));
+    data->limits = (struct limits_config){
+        .header_bytes = reader_size_bytes(reader, limits, "header"),
+        .token_bytes = reader_size_bytes(reader, limits, "token"),
+        .connections = reader_number(limits, "connections"),
+        .client_timeout_ms = reader_duration_ms(reader, limits, "client_timeout"),
+        .drain_timeout_ms = reader_duration_ms(reader, limits, "drain_timeout"),
+    };
+    if (data->limits.token_bytes > data->limits.header_bytes && data->limits.header_bytes > 0)
+        reader_error(
+            reader, &at,
+            "limits.token is larger than limits.header, in which a token has to fit; change "
+            "one of them");
+}
+
+static void build_log(struct reader *reader, json_t *root, struct config_data *data)
+{
+    static const struct str levels[] = {
+        [LOG_LEVEL_ERROR] = STR_INIT("error"),
+        [LOG_LEVEL_WARN] = STR_INIT("warn"),
+        [LOG_LEVEL_INFO] = STR_INIT("info"),
+        [LOG_LEVEL_DEBUG] = STR_INIT("debug"),
+    };
+    const json_t *log = json_object_get(root, "log");
+    struct str level = reader_member(reader, log, "level");
+    struct str format = reader_member(reader, log, "format");
+    for (size_t i = 0; i < ARRAY_LEN(levels); i++)
+        if (str_eq(levels[i], level))
+            data->log_level = (enum log_level)i;
+    data->log_format_set = str_is_set(format);
+    data->log_format = str_eq(format, STR("text")) ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON;
+}
+
+static void build_insecure(struct reader *reader, json_t *root, struct config_data *data)
+{
+    json_t *switches = json_object_get(root, "insecure");
+    struct str *names = reader_alloc(reader, json_object_size(switches), sizeof(*names));
+    const char *name;
+    json_t *value;
+    data->insecure = names;
+    if (names == NULL)
+        return;
+    json_object_foreach(switches, name, value) if (json_is_true(value)) names[data->n_insecure++] =
+        reader_keep(reader, str_from_cstr(name));
+}
+
+void build_document(struct reader *reader, json_t *root, struct config_data *ret_data)
+{
+    build_listens(reader, root, ret_data);
+    build_admin(reader, root, ret_data);
+    build_times(reader, root, ret_data);
+    build_proxies(reader, root, ret_data);
+    build_limits(reader, root, ret_data);
+    build_log(reader, root, ret_data);
+    build_insecure(reader, root, ret_data);
+    ret_data->workers = reader_number(root, "workers");
+    build_issuers(reader, root, ret_data);
+    build_routes(reader, root, ret_data);
+}

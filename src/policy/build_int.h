@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From the checked and normalised tree to struct config_data, with the checks that need more than
+ * one value. Private to policy/. */
+#ifndef POLICY_BUILD_INT_H
+#define POLICY_BUILD_INT_H
+
+#include "policy/reader_int.h"
+#include "proto/uri.h"
+
+void build_issuers(struct reader *reader, json_t *root, struct config_data *data);
+/* Needs the issuers. */
+void build_routes(struct reader *reader, json_t *root, struct config_data *data);
+void build_upstream(struct reader *reader, json_t *object, const struct place *place,
+                    struct upstream_config *ret_upstream);
+/* scope_implies with everything that follows from it. */
+void build_implications(struct reader *reader, json_t *table, const struct place *place,
+                        struct route *route);
+/* upstream.headers and identity of ROUTE, and the list of names that clients may not send. */
+void build_headers(struct reader *reader, json_t *object, const struct place *place,
+                   struct route *route);
+
+/* Parses a URL and reports what is wrong with it; false then, and when VALUE has no text. */
+bool build_url(struct reader *reader, const json_t *value, const struct place *place,
+               struct uri *ret_uri);
+/* The path of a PEM file in OBJECT, made absolute where the policy lies, absent when not given.
+ * Reports a file that cannot be read or holds no PEM block. */
+struct str build_pem_path(struct reader *reader, json_t *object, const char *key,
+                          const struct place *place);
+/* The string member KEY, kept; absent when null. */
+struct str build_optional(struct reader *reader, const json_t *object, const char *key);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proto/bearer.h"
+
+#include "proto/field.h"
+
+/* b64token without the padding: RFC 6750 2.1. */
+static bool is_b64token_char(char c)
+{
+    return ascii_is_alpha(c) || ascii_is_digit(c) || (c != '\0' && strchr("-._~+/", c) != NULL);
+}
+
+/* 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"=" */
+static bool is_b64token(struct str s)
+{
+    size_t i = 0;
+    while (i < s.len && is_b64token_char(s.ptr[i]))
+        i++;
+    if (i == 0)
+        return false;
+    while (i < s.len && s.ptr[i] == '=')
+        i++;
+    return i == s.len;
+}
+
+enum bearer_rc bearer_parse(struct str value, struct str *ret_token)
+{
+    const struct str scheme = STR("Bearer");
+    struct str credentials = str_trim(value);
+    if (!str_has_prefix_nocase(credentials, scheme))
+        return BEARER_OTHER_SCHEME;
+    credentials = str_from(credentials, scheme.len);
+    /* "Bearerx" and "Bearer-x" are other schemes; a byte no scheme has is a malformed Bearer. */
+    if (field_is_name(str_head(credentials, 1)))
+        return BEARER_OTHER_SCHEME;
+    if (credentials.len == 0 || credentials.ptr[0] != ' ')
+        return BEARER_MALFORMED;
+    while (credentials.len > 0 && credentials.ptr[0] == ' ')
+        credentials = str_from(credentials, 1);
+    if (!is_b64token(credentials))
+        return BEARER_MALFORMED;
+    *ret_token = credentials;
+    return BEARER_OK;
+}

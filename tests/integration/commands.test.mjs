@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command line as scripts and service managers use it: exit statuses, what goes to stdout and what
+// to stderr, and one verdict on a policy whoever is asked (T40).
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { freePort, runPortcullis } from './lib/portcullis.mjs';
+import { openStage } from './lib/stage.mjs';
+
+const COMMANDS = ['serve', 'check', 'print', 'schema', 'healthcheck', 'version'];
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'portcullis-commands-'));
+after(() => fs.rmSync(folder, { recursive: true }));
+
+const GOOD = {
+    auth0: 'your-tenant.us.auth0.com',
+    routes: [{ resource: 'https://mcp.example.com/mcp', upstream: 'http://127.0.0.1:3000/mcp' }],
+};
+
+function policyFile(policy, name = 'policy.json') {
+    const file = path.join(folder, name);
+    fs.writeFileSync(file, typeof policy === 'string' ? policy : JSON.stringify(policy, null, 2));
+    return file;
+}
+
+describe('usage', () => {
+    for (const args of [
+        ['--help'],
+        ['-h'],
+        ['help'],
+        ...COMMANDS.map((command) => [command, '--help']),
+    ])
+        test(`${args.join(' ')} explains on stdout and is 0`, async () => {
+            const { code, stdout, stderr } = await runPortcullis(args);
+            assert.equal(code, 0, stderr);
+            assert.match(stdout, /usage/i);
+            assert.equal(stderr, '');
+        });
+
+    test('the overview names every command', async () => {
+        const { stdout } = await runPortcullis(['--help']);
+        for (const command of COMMANDS) assert.match(stdout, new RegExp(`\\b${command}\\b`));
+    });
+
+    for (const args of [
+        [],
+        ['nonsense'],
+        ['--nonsense'],
+        ['serv'],
+        ['serve'],
+        ['serve', 'a.json', 'b.json'],
+        ['serve', '--nonsense', 'a.json'],
+        ['check'],
+        ['print'],
+        ['schema', 'x'],
+        ['version', 'x'],
+        ['healthcheck', 'a', 'b'],
+    ])
+        test(`"${args.join(' ')}" is bad usage: 2, said on stderr`, async () => {
+            const { code, stdout, stderr } = await runPortcullis(args);
+            assert.equal(code, 2);
+            assert.equal(stdout, '');
+            assert.match(stderr, /usage|portcullis/i);
+        });
+
+    test('version names itself and its libraries', async () => {
+        for (const args of [['version'], ['--version']]) {
+            const { code, stdout } = await runPortcullis(args);
+            assert.equal(code, 0);
+            for (const name of ['portcullis', 'libmicrohttpd', 'libcurl', 'jansson', 'OpenSSL'])
+                assert.match(stdout, new RegExp(`${name}[ /]+\\d+\\.\\d+`, 'i'), name);
+        }
+    });
+
+    test('schema prints the file that is shipped', async () => {
+        const { code, stdout } = await runPortcullis(['schema']);
+        assert.equal(code, 0);
+        const shipped = new URL('../../config/policy.schema.json', import.meta.url);
+        assert.deepEqual(JSON.parse(stdout), JSON.parse(fs.readFileSync(shipped, 'utf8')));
+    });
+
+    test('an answer that stdout does not take is a failure', async () => {
+        const stdoutFull = fs.openSync('/dev/full', 'w');
+        const { spawnSync } = await import('node:child_process');
+        const { portcullisBinary } = await import('./lib/portcullis.mjs');
+        const { status } = spawnSync(portcullisBinary(), ['version'], {
+            stdio: ['ignore', stdoutFull, 'pipe'],
+        });
+        fs.closeSync(stdoutFull);
+        assert.equal(status, 1);
+    });
+});
+
+describe('policies', () => {
+    test('check of a good policy is 0', async () => {
+        assert.equal((await runPortcullis(['check', policyFile(GOOD)])).code, 0);
+    });
+
+    test('a file that is not there, or is a folder, is 2', async () => {
+        for (const command of ['check', 'print', 'serve'])
+            for (const file of [path.join(folder, 'missing.json'), folder]) {
+                const { code, stderr } = await runPortcullis([command, file]);
+                assert.equal(code, 2, `${command} ${file}`);
+                assert.ok(stderr.includes(file), stderr);
+            }
+    });
+
+    test('print fills in defaults and hides secrets', async () => {
+        const policy = structuredClone(GOOD);
+        policy.routes[0].upstream = {
+            url: 'http://127.0.0.1:3000/mcp',
+            headers: { 'X-Key': '$env(THE_KEY)' },
+        };
+        const { code, stdout } = await runPortcullis(['print', policyFile(policy)], {
+            env: { THE_KEY: 'canary-of-print' },
+        });
+        assert.equal(code, 0);
+        assert.ok(!stdout.includes('canary-of-print'));
+        const printed = JSON.parse(stdout);
+        assert.equal(printed.listen, '127.0.0.1:8080');
+        assert.equal(printed.routes[0].resource, GOOD.routes[0].resource);
+        assert.equal(printed.clock_skew, '30s');
+    });
+
+    test('an insecure switch is told at every start', async () => {
+        const stage = await openStage({ policy: { insecure: { http_issuer: true } } });
+        try {
+            assert.match(stage.gate.stderr, /http_issuer/);
+        } finally {
+            await stage.close();
+        }
+    });
+
+    test('an address in use is 1, and says which', async () => {
+        const holder = net.createServer();
+        await new Promise((resolve) => holder.listen(0, '127.0.0.1', resolve));
+        const taken = holder.address().port;
+        const free = await freePort();
+        for (const [listen, admin] of [
+            [taken, free],
+            [free, taken],
+        ]) {
+            const file = policyFile({
+                ...GOOD,
+                listen: `127.0.0.1:${listen}`,
+                admin: `127.0.0.1:${admin}`,
+            });
+            const { code, stderr } = await runPortcullis(['serve', file]);
+            assert.equal(code, 1, stderr);
+            assert.ok(stderr.includes(String(taken)), stderr);
+        }
+        holder.close();
+    });
+});
+
+describe('healthcheck', () => {
+    test('is 0 while the daemon lives and 1 when it does not', async () => {
+        const stage = await openStage();
+        try {
+            const file = stage.gate.policyFile;
+            assert.equal((await runPortcullis(['healthcheck', file])).code, 0);
+            fs.copyFileSync(file, path.join(folder, 'health.json'));
+            await stage.gate.stop();
+            const { code, stderr } = await runPortcullis([
+                'healthcheck',
+                path.join(folder, 'health.json'),
+            ]);
+            assert.equal(code, 1);
+            assert.notEqual(stderr, '');
+        } finally {
+            await stage.close();
+        }
+    });
+
+    test('of something that never answers ends by itself', async () => {
+        const silent = net.createServer(() => {});
+        await new Promise((resolve) => silent.listen(0, '127.0.0.1', resolve));
+        const file = policyFile({ ...GOOD, admin: `127.0.0.1:${silent.address().port}` });
+        assert.equal((await runPortcullis(['healthcheck', file])).code, 1);
+        silent.close();
+    });
+
+    test('without an admin address it is told apart: 2 or 1, with a reason', async () => {
+        const { code, stderr } = await runPortcullis([
+            'healthcheck',
+            policyFile({ ...GOOD, admin: null }),
+        ]);
+        assert.ok([1, 2].includes(code), `${code}`);
+        assert.match(stderr, /admin/);
+    });
+});
+
+const broken = new URL('data/broken-policies/', import.meta.url);
+describe('broken policies (T40)', () => {
+    const rows = JSON.parse(fs.readFileSync(new URL('manifest.json', broken), 'utf8'));
+    before(() => assert.ok(rows.length >= 60, `${rows.length} rows`));
+
+    for (const row of rows)
+        test(`check and serve refuse ${row.file} alike: ${row.why}`, async () => {
+            const file = new URL(row.file, broken).pathname;
+            const [check, serve] = [
+                await runPortcullis(['check', file], { env: row.env }),
+                await runPortcullis(['serve', file], { env: row.env }),
+            ];
+            assert.equal(check.code, 2, check.stderr);
+            assert.equal(serve.code, 2, serve.stderr);
+            assert.equal(serve.stderr, check.stderr);
+            assert.ok(check.stderr.includes(row.pointer), check.stderr);
+            assert.match(check.stderr, new RegExp(`:${row.line}\\b`));
+        });
+});

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+// A reload is atomic: a good policy takes over without anybody noticing (T20), a bad one changes
+// nothing and the log says why.
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { okJson } from './lib/byte-upstream.mjs';
+import { eventually, SANITIZED, sleep } from './lib/observe.mjs';
+import { freePort } from './lib/portcullis.mjs';
+import { call, openStage } from './lib/stage.mjs';
+import { BrokenAnswer, Wire } from './lib/wire.mjs';
+
+describe('reload', () => {
+    let stage;
+    before(async () => (stage = await openStage()));
+    after(() => stage?.close());
+    beforeEach(() => stage.upstream.forget());
+
+    const reloads = async (result) =>
+        (await stage.metrics()).sum('portcullis_reloads_total', { result });
+
+    async function reload(policy, result) {
+        const earlier = await reloads(result);
+        const from = stage.gate.log.length;
+        stage.gate.reload(policy);
+        await eventually(
+            async () => (await reloads(result)) === earlier + 1,
+            `a reload was ${result}`,
+        );
+        return stage.gate.log.slice(from);
+    }
+    const twoRoutes = () => {
+        const policy = stage.policy();
+        policy.routes.push({
+            resource: 'https://mcp.example.com/new',
+            upstream: stage.upstreamUrl,
+        });
+        return policy;
+    };
+
+    test('a good policy takes over at once', async () => {
+        const token = stage.token({ claims: { aud: 'https://mcp.example.com/new' } });
+        assert.equal((await stage.ask({ target: '/new', token })).status, 404);
+        await reload(twoRoutes(), 'ok');
+        await eventually(
+            async () => (await stage.ask({ target: '/new', token })).status === 200,
+            '/new',
+        );
+        await reload(stage.policy(), 'ok');
+        await eventually(
+            async () => (await stage.ask({ target: '/new', token })).status === 404,
+            'gone',
+        );
+        assert.equal((await stage.ask({})).status, 200);
+    });
+
+    for (const [what, edit, pointer, line] of [
+        ['an unknown key', (text) => text.replace('"routes"', '"bogus": 1,\n  "routes"'), '/bogus'],
+        [
+            'a wrong type',
+            (text) => text.replace('"routes"', '"clock_skew": 5,\n  "routes"'),
+            '/clock_skew',
+        ],
+        ['broken JSON', (text) => text.replace('"routes"', 'routes'), '', /./],
+        ['an empty file', () => '', '', null],
+    ])
+        test(`a bad policy (${what}) changes nothing, and the log says where`, async () => {
+            await reload(twoRoutes(), 'ok');
+            const lines = JSON.stringify(
+                {
+                    listen: `127.0.0.1:${stage.gate.port}`,
+                    admin: `127.0.0.1:${stage.gate.adminPort}`,
+                    ...stage.policy(),
+                },
+                null,
+                2,
+            );
+            const text = edit(lines);
+            const log = await reload(text, 'failed');
+            const at = text.split('\n').findIndex((l, i) => l !== lines.split('\n')[i]) + 1;
+            const said = log.filter((entry) => ['error', 'warn'].includes(entry.level));
+            assert.ok(said.length > 0, 'the log says something');
+            const words = said.map((entry) => JSON.stringify(entry)).join('\n');
+            if (pointer) assert.ok(words.includes(pointer), words);
+            if (line !== null) assert.match(words, new RegExp(`\\b${at}\\b`), words);
+            const token = stage.token({ claims: { aud: 'https://mcp.example.com/new' } });
+            assert.equal(
+                (await stage.ask({ target: '/new', token })).status,
+                200,
+                'the old policy stays',
+            );
+            await reload(stage.policy(), 'ok');
+        });
+
+    test('a request under way ends under the policy it was born with', async () => {
+        stage.upstream.respond = () => {};
+        const wire = await stage.wire();
+        wire.send(stage.request({ body: call('ping', {}, 77) }));
+        const request = await eventually(() => stage.upstream.last, 'the request is there');
+        const elsewhere = stage.policy();
+        elsewhere.routes[0].resource = 'https://mcp.example.com/moved';
+        await reload(elsewhere, 'ok');
+        await eventually(async () => (await stage.ask({})).status === 404, 'the new policy');
+        request.link.send(okJson('{"late":true}'));
+        const answer = await wire.answer();
+        assert.equal(answer.status, 200);
+        assert.equal(answer.text, '{"late":true}');
+        // the same connection is now under the new policy
+        wire.send(stage.request());
+        assert.equal((await wire.answer()).status, 404);
+        wire.close();
+        await reload(stage.policy(), 'ok');
+    });
+
+    test('a stream goes on through reloads', async () => {
+        const head = 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n';
+        stage.upstream.respond = (request, link) => link.send(head);
+        const wire = await stage.wire();
+        wire.send(stage.request({ method: 'GET', body: null }));
+        await wire.head({ method: 'GET' });
+        for (let i = 0; i < 3; i++) {
+            await reload(i % 2 ? stage.policy() : twoRoutes(), 'ok');
+            stage.upstream.requests[0].link.send(`data: ${i}\n\n`);
+            assert.equal((await wire.part()).toString(), `data: ${i}\n\n`);
+        }
+        wire.close();
+        await reload(stage.policy(), 'ok');
+    });
+
+    test('a token that the new policy does not accept is refused, cached or not', async () => {
+        const token = stage.token();
+        assert.equal((await stage.ask({ token })).status, 200);
+        const stricter = stage.policy();
+        stricter.routes[0].audiences = ['https://other.example/'];
+        await reload(stricter, 'ok');
+        await eventually(async () => (await stage.ask({ token })).status === 401, 'refused');
+        await reload(stage.policy(), 'ok');
+        await eventually(async () => (await stage.ask({ token })).status === 200, 'accepted');
+    });
+
+    test('an address that cannot be taken fails the reload, and the old one goes on', async () => {
+        const policy = { ...stage.policy(), admin: `127.0.0.1:${stage.gate.adminPort}` };
+        const taken = stage.upstream.port;
+        const log = await reload(
+            { ...policy, listen: [`127.0.0.1:${stage.gate.port}`, `127.0.0.1:${taken}`] },
+            'failed',
+        );
+        assert.ok(
+            log.some((line) => JSON.stringify(line).includes(String(taken))),
+            'the log names it',
+        );
+        assert.equal((await stage.ask({})).status, 200);
+        await reload(stage.policy(), 'ok');
+    });
+
+    test('a listener that the new policy adds is served, one that it drops is closed', async () => {
+        const port = await freePort();
+        const base = { ...stage.policy(), admin: `127.0.0.1:${stage.gate.adminPort}` };
+        const old = `127.0.0.1:${stage.gate.port}`;
+        await reload({ ...base, listen: [old, `127.0.0.1:${port}`] }, 'ok');
+        const ask = async (to) => {
+            const wire = await Wire.open(to);
+            wire.send(stage.request());
+            const { status } = await wire.answer();
+            wire.close();
+            return status;
+        };
+        await eventually(async () => (await ask(port)) === 200, 'the new listener');
+        await reload({ ...base, listen: old }, 'ok');
+        await eventually(
+            () =>
+                ask(port).then(
+                    () => false,
+                    () => true,
+                ),
+            'the dropped listener is closed',
+        );
+        assert.equal(await ask(stage.gate.port), 200);
+    });
+
+    test('10 reloads in 5 seconds under load, good and bad ones: 0 failed (T20)', async (t) => {
+        let running = true;
+        let served = 0;
+        const failures = [];
+        const client = async (fresh) => {
+            let wire = await stage.wire();
+            while (running) {
+                try {
+                    wire.send(stage.request());
+                    const answer = await wire.answer();
+                    if (answer.status !== 200) failures.push(`${answer.status} ${answer.text}`);
+                    else served++;
+                } catch (error) {
+                    failures.push(error.message);
+                    if (!(error instanceof BrokenAnswer)) throw error;
+                    wire = await stage.wire();
+                }
+                if (fresh) {
+                    wire.close();
+                    wire = await stage.wire();
+                }
+                if (SANITIZED) await sleep(2);
+            }
+            wire.close();
+        };
+        const clients = Array.from({ length: 8 }, (_, i) => client(i % 4 === 0));
+        const [good, bad] = [await reloads('ok'), await reloads('failed')];
+        for (let i = 0; i < 10; i++) {
+            await sleep(500);
+            stage.gate.reload(i % 3 === 2 ? '{"routes": 1}' : i % 2 ? stage.policy() : twoRoutes());
+        }
+        await eventually(async () => (await reloads('ok')) === good + 7, '7 good ones');
+        await eventually(async () => (await reloads('failed')) === bad + 3, '3 bad ones');
+        running = false;
+        await Promise.all(clients);
+        assert.deepEqual(failures, []);
+        assert.ok(served > 100, `${served} served`);
+        t.diagnostic(`${served} requests served`);
+        await reload(stage.policy(), 'ok');
+    });
+});
