@@ -35,12 +35,12 @@ struct request {
     struct str authorization;
     struct str origin;       /* absent without an Origin field */
     struct str content_type; /* absent without one */
-    struct str forwarded_for;
+    struct str forwarded_for; /* all its lines as one list, in the arena */
     struct str cors_method;
     struct str cors_headers;
 };
-/* Reads the head; pure. */
-struct request request_read(const struct exchange_head *head);
+/* Reads the head. */
+struct request request_read(const struct exchange_head *head, struct arena *arena);
 
 /* How far the answer of the upstream is. */
 enum relay_state {

@@ -21,63 +21,63 @@
 
 /* Every field that is known by name, ordered by the length of the name (field_lookup() depends on
  * it): X(identifier, "name in lower case", flags). */
-#define FIELD_TABLE(X)                                                                          \
-    X(TE, "te", FIELD_F_HOP)                                                                    \
-    X(DATE, "date", FIELD_RESPONSE_STRIP)                                                       \
-    X(HOST, "host", FIELD_REQUEST_STRIP | FIELD_SINGLE)                                         \
-    X(VARY, "vary", 0)                                                                          \
-    /* CGI turns it into HTTP_PROXY (CVE-2016-5385) */                                          \
-    X(PROXY, "proxy", FIELD_REQUEST_STRIP)                                                      \
-    X(ACCEPT, "accept", 0)                                                                      \
-    X(COOKIE, "cookie", FIELD_REQUEST_STRIP)                                                    \
-    X(EXPECT, "expect", FIELD_REQUEST_STRIP | FIELD_SINGLE)                                     \
-    X(ORIGIN, "origin", FIELD_SINGLE)                                                           \
-    X(COOKIE2, "cookie2", FIELD_REQUEST_STRIP)                                                  \
-    X(TRAILER, "trailer", FIELD_F_HOP)                                                          \
-    X(UPGRADE, "upgrade", FIELD_F_HOP)                                                          \
-    X(MCP_NAME, "mcp-name", FIELD_SINGLE)                                                       \
-    X(FORWARDED, "forwarded", FIELD_REQUEST_STRIP)                                              \
-    X(X_REAL_IP, "x-real-ip", FIELD_REQUEST_STRIP)                                              \
-    X(CONNECTION, "connection", FIELD_F_HOP)                                                    \
-    X(KEEP_ALIVE, "keep-alive", FIELD_F_HOP)                                                    \
-    X(MCP_METHOD, "mcp-method", FIELD_SINGLE)                                                   \
-    X(SET_COOKIE, "set-cookie", 0)                                                              \
-    X(TRACESTATE, "tracestate", 0)                                                              \
-    X(USER_AGENT, "user-agent", 0)                                                              \
-    X(TRACEPARENT, "traceparent", 0)                                                            \
-    X(CONTENT_TYPE, "content-type", FIELD_SINGLE)                                               \
-    X(X_REQUEST_ID, "x-request-id", FIELD_REQUEST_STRIP)                                        \
-    X(AUTHORIZATION, "authorization", FIELD_REQUEST_STRIP)                                      \
-    X(CACHE_CONTROL, "cache-control", 0)                                                        \
-    X(LAST_EVENT_ID, "last-event-id", FIELD_SINGLE)                                             \
-    X(X_HTTP_METHOD, "x-http-method", FIELD_REQUEST_STRIP)                                      \
-    X(X_REWRITE_URL, "x-rewrite-url", FIELD_REQUEST_STRIP)                                      \
-    X(CONTENT_LENGTH, "content-length", FIELD_F_FRAME)                                          \
-    X(HTTP2_SETTINGS, "http2-settings", FIELD_F_HOP)                                            \
-    X(MCP_SESSION_ID, "mcp-session-id", FIELD_SINGLE)                                           \
-    X(X_ORIGINAL_URI, "x-original-uri", FIELD_REQUEST_STRIP)                                    \
-    X(X_ORIGINAL_URL, "x-original-url", FIELD_REQUEST_STRIP)                                    \
-    X(ACCEPT_ENCODING, "accept-encoding", 0)                                                    \
-    X(X_FORWARDED_FOR, "x-forwarded-for", FIELD_REQUEST_STRIP)                                  \
-    X(X_ORIGINAL_HOST, "x-original-host", FIELD_REQUEST_STRIP)                                  \
-    X(PROXY_CONNECTION, "proxy-connection", FIELD_F_HOP)                                        \
-    X(WWW_AUTHENTICATE, "www-authenticate", 0)                                                  \
-    X(X_FORWARDED_HOST, "x-forwarded-host", FIELD_REQUEST_STRIP)                                \
-    X(X_FORWARDED_PORT, "x-forwarded-port", FIELD_REQUEST_STRIP)                                \
-    X(TRANSFER_ENCODING, "transfer-encoding", FIELD_F_HOP | FIELD_SINGLE)                       \
-    X(X_ACCEL_BUFFERING, "x-accel-buffering", FIELD_RESPONSE_STRIP)                             \
-    X(X_FORWARDED_PROTO, "x-forwarded-proto", FIELD_REQUEST_STRIP)                              \
-    X(X_METHOD_OVERRIDE, "x-method-override", FIELD_REQUEST_STRIP)                              \
-    X(X_ORIGINAL_METHOD, "x-original-method", FIELD_REQUEST_STRIP)                              \
-    X(PROXY_AUTHENTICATE, "proxy-authenticate", FIELD_F_HOP)                                    \
-    X(X_FORWARDED_PREFIX, "x-forwarded-prefix", FIELD_REQUEST_STRIP)                            \
-    X(X_FORWARDED_SERVER, "x-forwarded-server", FIELD_REQUEST_STRIP)                            \
-    X(PROXY_AUTHORIZATION, "proxy-authorization", FIELD_F_HOP)                                  \
-    X(MCP_PROTOCOL_VERSION, "mcp-protocol-version", FIELD_SINGLE)                               \
-    X(X_HTTP_METHOD_OVERRIDE, "x-http-method-override", FIELD_REQUEST_STRIP)                    \
-    X(PROXY_AUTHENTICATION_INFO, "proxy-authentication-info", FIELD_F_HOP)                      \
-    X(ACCESS_CONTROL_REQUEST_METHOD, "access-control-request-method",                           \
-      FIELD_RESPONSE_STRIP | FIELD_SINGLE)                                                      \
+#define FIELD_TABLE(X)                                                       \
+    X(TE, "te", FIELD_F_HOP)                                                 \
+    X(DATE, "date", FIELD_RESPONSE_STRIP)                                    \
+    X(HOST, "host", FIELD_REQUEST_STRIP | FIELD_SINGLE)                      \
+    X(VARY, "vary", 0)                                                       \
+    /* CGI turns it into HTTP_PROXY (CVE-2016-5385) */                       \
+    X(PROXY, "proxy", FIELD_REQUEST_STRIP)                                   \
+    X(ACCEPT, "accept", 0)                                                   \
+    X(COOKIE, "cookie", FIELD_REQUEST_STRIP)                                 \
+    X(EXPECT, "expect", FIELD_REQUEST_STRIP | FIELD_SINGLE)                  \
+    X(ORIGIN, "origin", FIELD_SINGLE)                                        \
+    X(COOKIE2, "cookie2", FIELD_REQUEST_STRIP)                               \
+    X(TRAILER, "trailer", FIELD_F_HOP)                                       \
+    X(UPGRADE, "upgrade", FIELD_F_HOP)                                       \
+    X(MCP_NAME, "mcp-name", FIELD_SINGLE)                                    \
+    X(FORWARDED, "forwarded", FIELD_REQUEST_STRIP)                           \
+    X(X_REAL_IP, "x-real-ip", FIELD_REQUEST_STRIP)                           \
+    X(CONNECTION, "connection", FIELD_F_HOP)                                 \
+    X(KEEP_ALIVE, "keep-alive", FIELD_F_HOP)                                 \
+    X(MCP_METHOD, "mcp-method", FIELD_SINGLE)                                \
+    X(SET_COOKIE, "set-cookie", 0)                                           \
+    X(TRACESTATE, "tracestate", 0)                                           \
+    X(USER_AGENT, "user-agent", 0)                                           \
+    X(TRACEPARENT, "traceparent", 0)                                         \
+    X(CONTENT_TYPE, "content-type", FIELD_SINGLE)                            \
+    X(X_REQUEST_ID, "x-request-id", FIELD_REQUEST_STRIP)                     \
+    X(AUTHORIZATION, "authorization", FIELD_REQUEST_STRIP)                   \
+    X(CACHE_CONTROL, "cache-control", 0)                                     \
+    X(LAST_EVENT_ID, "last-event-id", FIELD_SINGLE)                          \
+    X(X_HTTP_METHOD, "x-http-method", FIELD_REQUEST_STRIP)                   \
+    X(X_REWRITE_URL, "x-rewrite-url", FIELD_REQUEST_STRIP)                   \
+    X(CONTENT_LENGTH, "content-length", FIELD_F_FRAME)                       \
+    X(HTTP2_SETTINGS, "http2-settings", FIELD_F_HOP)                         \
+    X(MCP_SESSION_ID, "mcp-session-id", FIELD_SINGLE)                        \
+    X(X_ORIGINAL_URI, "x-original-uri", FIELD_REQUEST_STRIP)                 \
+    X(X_ORIGINAL_URL, "x-original-url", FIELD_REQUEST_STRIP)                 \
+    X(ACCEPT_ENCODING, "accept-encoding", 0)                                 \
+    X(X_FORWARDED_FOR, "x-forwarded-for", FIELD_REQUEST_STRIP)               \
+    X(X_ORIGINAL_HOST, "x-original-host", FIELD_REQUEST_STRIP)               \
+    X(PROXY_CONNECTION, "proxy-connection", FIELD_F_HOP)                     \
+    X(WWW_AUTHENTICATE, "www-authenticate", 0)                               \
+    X(X_FORWARDED_HOST, "x-forwarded-host", FIELD_REQUEST_STRIP)             \
+    X(X_FORWARDED_PORT, "x-forwarded-port", FIELD_REQUEST_STRIP)             \
+    X(TRANSFER_ENCODING, "transfer-encoding", FIELD_F_HOP | FIELD_SINGLE)    \
+    X(X_ACCEL_BUFFERING, "x-accel-buffering", FIELD_RESPONSE_STRIP)          \
+    X(X_FORWARDED_PROTO, "x-forwarded-proto", FIELD_REQUEST_STRIP)           \
+    X(X_METHOD_OVERRIDE, "x-method-override", FIELD_REQUEST_STRIP)           \
+    X(X_ORIGINAL_METHOD, "x-original-method", FIELD_REQUEST_STRIP)           \
+    X(PROXY_AUTHENTICATE, "proxy-authenticate", FIELD_F_HOP)                 \
+    X(X_FORWARDED_PREFIX, "x-forwarded-prefix", FIELD_REQUEST_STRIP)         \
+    X(X_FORWARDED_SERVER, "x-forwarded-server", FIELD_REQUEST_STRIP)         \
+    X(PROXY_AUTHORIZATION, "proxy-authorization", FIELD_F_HOP)               \
+    X(MCP_PROTOCOL_VERSION, "mcp-protocol-version", FIELD_SINGLE)            \
+    X(X_HTTP_METHOD_OVERRIDE, "x-http-method-override", FIELD_REQUEST_STRIP) \
+    X(PROXY_AUTHENTICATION_INFO, "proxy-authentication-info", FIELD_F_HOP)   \
+    X(ACCESS_CONTROL_REQUEST_METHOD, "access-control-request-method",        \
+      FIELD_RESPONSE_STRIP | FIELD_SINGLE)                                   \
     X(ACCESS_CONTROL_REQUEST_HEADERS, "access-control-request-headers", FIELD_RESPONSE_STRIP)
 
 enum field_id {

@@ -3,8 +3,8 @@
  * libmicrohttpd's parser, which accepts much that is dangerous next to another proxy.
  *
  * It copies nothing and keeps a fixed-size state, so that any cut of the same bytes gives the same
- * verdict. What it passes, and libmicrohttpd then parses, has one reading only. docs/ARCHITECTURE.md
- * tells how the bytes reach it. */
+ * verdict. What it passes, and libmicrohttpd then parses, has one reading only.
+ * docs/ARCHITECTURE.md tells how the bytes reach it. */
 #ifndef PROTO_HTTP1_REQUEST_H
 #define PROTO_HTTP1_REQUEST_H
 
@@ -24,26 +24,26 @@ enum http1_request_rc {
     HTTP1_REQUEST_VERSION,        /* 505: a well-formed version other than HTTP/1.1 and HTTP/1.0 */
     HTTP1_REQUEST_VERSION_SYNTAX, /* no version (HTTP/0.9), or not HTTP/DIGIT.DIGIT */
     HTTP1_REQUEST_LINE_END,       /* bare CR, bare LF, empty line before the request line */
-    HTTP1_REQUEST_FIELD_NAME,     /* not a token, empty, space before the colon; a field that must be
-                                     single spelled with '_' for '-' (Content_Length) */
-    HTTP1_REQUEST_FIELD_FOLD,     /* obs-fold: a line that starts with SP or HTAB */
-    HTTP1_REQUEST_FIELD_VALUE,    /* NUL, another control byte, DEL, a bare CR or LF */
-    HTTP1_REQUEST_HEAD_SIZE,      /* 431 */
-    HTTP1_REQUEST_FIELD_COUNT,    /* 431: more than HTTP1_REQUEST_MAX_FIELDS fields */
-    HTTP1_REQUEST_HOST,           /* missing with 1.1, twice, empty, not host[:port] */
-    HTTP1_REQUEST_CONTENT_LENGTH, /* twice (equal or not), a list, not 1*DIGIT, above 2^63-1, or with
-                                     a blank behind it */
+    HTTP1_REQUEST_FIELD_NAME,  /* not a token, empty, space before the colon; a field that must be
+                                  single spelled with '_' for '-' (Content_Length) */
+    HTTP1_REQUEST_FIELD_FOLD,  /* obs-fold: a line that starts with SP or HTAB */
+    HTTP1_REQUEST_FIELD_VALUE, /* NUL, another control byte, DEL, a bare CR or LF */
+    HTTP1_REQUEST_HEAD_SIZE,   /* 431 */
+    HTTP1_REQUEST_FIELD_COUNT, /* 431: more than HTTP1_REQUEST_MAX_FIELDS fields */
+    HTTP1_REQUEST_HOST,        /* missing with 1.1, twice, empty, not host[:port] */
+    HTTP1_REQUEST_CONTENT_LENGTH,    /* twice (equal or not), a list, not 1*DIGIT, above 2^63-1, or
+                                        with    a blank behind it */
     HTTP1_REQUEST_TRANSFER_ENCODING, /* anything but exactly one "chunked" (case ignored) without a
                                         blank behind it, or with HTTP/1.0 */
-    HTTP1_REQUEST_FRAMING,        /* Content-Length and Transfer-Encoding together */
-    HTTP1_REQUEST_CHUNK,          /* size not 1*HEXDIG of at most 16 digits, above 2^63-1, any
-                                     extension, bad CRLF */
-    HTTP1_REQUEST_TRAILER,        /* any trailer field */
-    HTTP1_REQUEST_HTTP2,          /* 505: the HTTP/2 preface (PRI * HTTP/2.0); an Upgrade field is no
-                                     fault */
-    HTTP1_REQUEST_EXPECT,         /* 417: Expect other than one 100-continue */
-    HTTP1_REQUEST_DUPLICATE,      /* a field twice that must be single, see FIELD_SINGLE in field.h.
-                                     Authorization is not among them: rule 4 answers it */
+    HTTP1_REQUEST_FRAMING,           /* Content-Length and Transfer-Encoding together */
+    HTTP1_REQUEST_CHUNK,             /* size not 1*HEXDIG of at most 16 digits, above 2^63-1, any
+                                        extension, bad CRLF */
+    HTTP1_REQUEST_TRAILER,           /* any trailer field */
+    HTTP1_REQUEST_HTTP2,     /* 505: the HTTP/2 preface (PRI * HTTP/2.0); an Upgrade field is no
+                                fault */
+    HTTP1_REQUEST_EXPECT,    /* 417: Expect other than one 100-continue */
+    HTTP1_REQUEST_DUPLICATE, /* a field twice that must be single, see FIELD_SINGLE in field.h.
+                                Authorization is not among them: rule 4 answers it */
 };
 
 #define HTTP1_REQUEST_MAX_METHOD 32
@@ -67,14 +67,14 @@ struct http1_request {
     uint32_t head_bytes;
     uint32_t target_bytes;
     uint32_t fields;
-    uint16_t text_len;   /* bytes kept in TEXT; HTTP1_REQUEST_TEXT + 1: there were too many */
-    uint8_t state;       /* enum state in http1_request_int.h */
-    uint8_t reason;      /* enum http1_request_rc once refused */
-    uint8_t rule;        /* how the value being read is judged, 0 when any will do */
-    uint8_t segment;     /* what the current path segment is so far */
-    uint8_t position;    /* within a percent escape, the version, or a chunk size */
-    uint8_t high;        /* first digit of a percent escape */
-    bool minor_zero;     /* HTTP/1.0 */
+    uint16_t text_len; /* bytes kept in TEXT; HTTP1_REQUEST_TEXT + 1: there were too many */
+    uint8_t state;     /* enum state in http1_request_int.h */
+    uint8_t reason;    /* enum http1_request_rc once refused */
+    uint8_t rule;      /* how the value being read is judged, 0 when any will do */
+    uint8_t segment;   /* what the current path segment is so far */
+    uint8_t position;  /* within a percent escape, the version, or a chunk size */
+    uint8_t high;      /* first digit of a percent escape */
+    bool minor_zero;   /* HTTP/1.0 */
     char text[HTTP1_REQUEST_TEXT]; /* method, name or value that a cut has split */
 };
 

@@ -13,7 +13,8 @@
 
 #include "base/str.h"
 
-#define HTTP1_RESPONSE_MAX_HEAD (64U * 1024) /* all head bytes of one answer, interim ones included */
+#define HTTP1_RESPONSE_MAX_HEAD \
+    (64U * 1024) /* all head bytes of one answer, interim ones included */
 #define HTTP1_RESPONSE_MAX_FIELDS 128
 #define HTTP1_RESPONSE_MAX_INTERIM 8
 
@@ -28,23 +29,23 @@ enum http1_response_rc {
     HTTP1_RESPONSE_VALUE,     /* NUL, bare CR, other controls but HTAB */
     HTTP1_RESPONSE_HEAD_SIZE, /* too many bytes or fields */
     HTTP1_RESPONSE_LENGTH,    /* Content-Length not a number, or differing ones */
-    HTTP1_RESPONSE_ENCODING,  /* Transfer-Encoding other than exactly one chunked, or together with a
-                                 Content-Length, or in HTTP/1.0 */
-    HTTP1_RESPONSE_CHUNK,     /* malformed chunk framing or trailer */
+    HTTP1_RESPONSE_ENCODING, /* Transfer-Encoding other than exactly one chunked, or together with a
+                                Content-Length, or in HTTP/1.0 */
+    HTTP1_RESPONSE_CHUNK,    /* malformed chunk framing or trailer */
     HTTP1_RESPONSE_TRUNCATED, /* the connection ended before the message did */
 };
 const char *http1_response_rc_name(enum http1_response_rc rc);
 
 struct http1_field {
-    struct str name; /* as received */
+    struct str name;  /* as received */
     struct str value; /* without surrounding blanks */
 };
 
 enum http1_body_kind {
-    HTTP1_BODY_NONE,    /* 204, 304, or Content-Length: 0. A request with HEAD is never sent */
-    HTTP1_BODY_LENGTH,  /* Content-Length */
+    HTTP1_BODY_NONE,   /* 204, 304, or Content-Length: 0. A request with HEAD is never sent */
+    HTTP1_BODY_LENGTH, /* Content-Length */
     HTTP1_BODY_CHUNKED,
-    HTTP1_BODY_CLOSE,   /* until the connection ends */
+    HTTP1_BODY_CLOSE, /* until the connection ends */
 };
 
 /* A complete final head. FIELDS and their strings borrow from the bytes given to
@@ -55,16 +56,16 @@ struct http1_response_head {
     struct http1_field fields[HTTP1_RESPONSE_MAX_FIELDS];
     size_t n_fields;
     enum http1_body_kind body;
-    uint64_t content_length; /* with HTTP1_BODY_LENGTH */
-    bool keep_alive;         /* the connection may be used again after the body */
+    uint64_t content_length;       /* with HTTP1_BODY_LENGTH */
+    bool keep_alive;               /* the connection may be used again after the body */
     uint32_t keep_alive_timeout_s; /* from Keep-Alive: timeout=N; 0 when absent */
 };
 
-/* Looks for a complete final head at the start of BYTES (all bytes received of this answer so far; the
- * caller collects them in one buffer of at most HTTP1_RESPONSE_MAX_HEAD).
- * Returns HTTP1_RESPONSE_OK with *ret_used > 0: the head (and skipped interim ones) took so many
- * bytes; OK with *ret_used == 0: more bytes are needed; else the fault. *scanned is the caller's,
- * 0 at first: where the search goes on, so that a head that trickles in costs linear time. */
+/* Looks for a complete final head at the start of BYTES (all bytes received of this answer so far;
+ * the caller collects them in one buffer of at most HTTP1_RESPONSE_MAX_HEAD). Returns
+ * HTTP1_RESPONSE_OK with *ret_used > 0: the head (and skipped interim ones) took so many bytes; OK
+ * with *ret_used == 0: more bytes are needed; else the fault. *scanned is the caller's, 0 at first:
+ * where the search goes on, so that a head that trickles in costs linear time. */
 enum http1_response_rc http1_response_head(struct str bytes, size_t *scanned,
                                            struct http1_response_head *ret_head, size_t *ret_used);
 
@@ -75,7 +76,7 @@ enum http1_response_rc http1_response_head(struct str bytes, size_t *scanned,
 struct http1_body {
     enum http1_body_kind kind;
     bool done;
-    uint8_t state;  /* private: enum chunk_state in http1_body.c */
+    uint8_t state;  /* private: enum chunk_state in http1_response_body.c */
     uint8_t digits; /* private: of the chunk size so far */
     uint32_t extra; /* private: bytes of the extension or the trailers so far */
     uint64_t left;  /* private: of the body or the chunk */

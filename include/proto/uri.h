@@ -3,7 +3,8 @@
  * what is written in the policy, in metadata and in Origin has one reading only.
  *
  * Stricter than the RFC on purpose: no userinfo, no fragment, no percent-encoding or sub-delims in
- * the host, no number in a form that some resolvers take for an IPv4 address (127.1, 0x7f000001). */
+ * the host, no number in a form that some resolvers take for an IPv4 address (127.1, 0x7f000001).
+ */
 #ifndef PROTO_URI_H
 #define PROTO_URI_H
 
@@ -61,8 +62,8 @@ bool uri_has_default_port(const struct uri *uri);
 /* Equal scheme, host (case ignored) and port: the same origin (RFC 6454 5). */
 bool uri_same_origin(const struct uri *a, const struct uri *b);
 
-/* A segment of PATH is "." or "..", also percent-encoded ("%2e"), followed by ';' (path parameters),
- * or between encoded slashes or backslashes. */
+/* A segment of PATH is "." or "..", also percent-encoded ("%2e"), followed by ';' (path
+ * parameters), or between encoded slashes or backslashes. */
 bool uri_path_has_dots(struct str path);
 /* QUERY has a parameter of this NAME, with or without a value, separated by '&' or ';', its name
  * also in percent-encoded spelling ("access%5Ftoken"). NAME is compared exactly. */

@@ -253,16 +253,24 @@ static int scan_container(struct scanner *s, uint32_t node, char close)
     return 0;
 }
 
-/* Numbers, true, false and null: what they are exactly is for json_parse(). */
+static bool is_word_byte(char c)
+{
+    return ascii_is_alpha(c) || ascii_is_digit(c) || c == '-' || c == '+' || c == '.' || c == '_';
+}
+
+/* Numbers are for json_parse() to judge; every other word is one of three. */
 static int scan_word(struct scanner *s)
 {
     size_t start = s->at;
-    for (;; s->at++) {
-        char c = peek(s);
-        if (!ascii_is_alpha(c) && !ascii_is_digit(c) && c != '-' && c != '+' && c != '.')
-            break;
-    }
-    return s->at > start ? 0 : unexpected(s, "a value is expected here");
+    while (is_word_byte(peek(s)))
+        s->at++;
+    struct str word = str_make(s->text.ptr + start, s->at - start);
+    if (word.len == 0)
+        return unexpected(s, "a value is expected here");
+    if (word.ptr[0] == '-' || ascii_is_digit(word.ptr[0]) || str_eq(word, STR("true")) ||
+        str_eq(word, STR("false")) || str_eq(word, STR("null")))
+        return 0;
+    return fail(s, -EINVAL, "text is written in double quotes");
 }
 
 static int scan_value(struct scanner *s, uint32_t node)

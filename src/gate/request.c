@@ -3,6 +3,8 @@
 #include "gate/worker.h"
 #include "proto/field.h"
 
+#define MAX_FORWARDED_BYTES 4096 /* of X-Forwarded-For; a longer list is ignored */
+
 static const struct {
     struct str name;
     enum method method;
@@ -28,7 +30,16 @@ static enum method method_find(struct str name)
     return METHOD_OTHER;
 }
 
-static void read_field(struct request *request, const struct http1_field *field)
+/* Several lines are one list (RFC 9110 5.3): HAProxy for one adds a line of its own. */
+static void append_to_list(struct buf *list, struct str line)
+{
+    if (list->len > 0)
+        (void)buf_append(list, STR(", "));
+    (void)buf_append(list, line);
+}
+
+static void read_field(struct request *request, const struct http1_field *field,
+                       struct buf *forwarded_for)
 {
     enum field_id id = field_lookup(field->name);
     if (id == FIELD_AUTHORIZATION) {
@@ -39,7 +50,7 @@ static void read_field(struct request *request, const struct http1_field *field)
     } else if (id == FIELD_CONTENT_TYPE) {
         request->content_type = field->value;
     } else if (id == FIELD_X_FORWARDED_FOR) {
-        request->forwarded_for = field->value;
+        append_to_list(forwarded_for, field->value);
     } else if (id == FIELD_ACCESS_CONTROL_REQUEST_METHOD) {
         request->cors_method = field->value;
     } else if (id == FIELD_ACCESS_CONTROL_REQUEST_HEADERS) {
@@ -47,7 +58,7 @@ static void read_field(struct request *request, const struct http1_field *field)
     }
 }
 
-struct request request_read(const struct exchange_head *head)
+struct request request_read(const struct exchange_head *head, struct arena *arena)
 {
     struct request request = {.method = method_find(head->method), .path = head->target};
     ptrdiff_t mark = str_find_char(head->target, '?');
@@ -55,8 +66,13 @@ struct request request_read(const struct exchange_head *head)
         request.path = str_head(head->target, (size_t)mark);
         request.query = str_from(head->target, (size_t)mark + 1);
     }
+    struct buf forwarded_for = buf_make(MAX_FORWARDED_BYTES);
     for (size_t i = 0; i < head->n_fields; i++)
-        read_field(&request, &head->fields[i]);
+        read_field(&request, &head->fields[i], &forwarded_for);
+    /* A copy, since the client's address, which is a part of it, is needed for the log. */
+    if (forwarded_for.len > 0 && !buf_failed(&forwarded_for))
+        request.forwarded_for = arena_str(arena, buf_str(&forwarded_for));
+    buf_free(&forwarded_for);
     return request;
 }
 

@@ -112,7 +112,7 @@ static struct txn *txn_new(struct worker *worker, struct exchange *exchange)
     txn->key_timer.fn = on_key_timer;
     txn->reason = "client_gone";
     worker_make_id(worker, txn->id);
-    txn->request = request_read(head);
+    txn->request = request_read(head, arena);
     struct forwarded forwarded = forwarded_read(txn->snapshot->data, head->peer, head->peer_addr,
                                                 txn->request.forwarded_for, arena);
     txn->client_ip = forwarded.client_ip;

@@ -133,6 +133,14 @@ static void on_linger(struct client *client)
     }
 }
 
+/* libmicrohttpd watches edges, and takes a short read for the end of what is there: when the last
+ * bytes and the end of the stream came together it would never look for the end. Shutting down what
+ * is over anyway makes a new edge. */
+void client_show_end(struct client *client)
+{
+    (void)shutdown(client->fd, SHUT_RD);
+}
+
 static void on_peer_left(struct client *client)
 {
     struct exchange *exchange = client->exchange;
@@ -141,6 +149,8 @@ static void on_peer_left(struct client *client)
     client->half_closed = true;
     if (exchange != NULL && exchange->suspended)
         exchange_abandon(exchange);
+    else
+        client_show_end(client);
 }
 
 static void on_client_event(struct watch *watch, uint32_t events)
@@ -302,9 +312,7 @@ static void pause_accepting(struct server *server)
 
 static void resume_accepting(struct server *server)
 {
-    if (server->accepting || server->draining ||
-        server->stats.connections >= server->options.max_connections ||
-        timer_is_armed(&server->accept_timer))
+    if (server->accepting || server->draining || timer_is_armed(&server->accept_timer))
         return;
     server->accepting = true;
     for (struct listener *l = server->listeners; l != NULL; l = l->next)
@@ -326,6 +334,18 @@ static void close_one_idle(struct server *server)
     client_set_idle(client, false);
     client->timed_out = true;
     client_stop_reading(client);
+}
+
+/* There is no room for another connection. Only when one is known to WAIT (the listener has just been
+ * reported readable) an idle one must go for it; and as the listener stays readable, we look away for
+ * a moment. Until then another connection may have become idle, or have left. */
+static void make_room(struct server *server, bool one_waits)
+{
+    if (!one_waits)
+        return;
+    close_one_idle(server);
+    pause_accepting(server);
+    (void)loop_timer_in(server->loop, &server->accept_timer, ACCEPT_PAUSE_MS);
 }
 
 static void accept_one(struct server *server, int fd, const struct sockaddr_storage *addr,
@@ -360,10 +380,7 @@ static void on_acceptable(struct watch *watch, uint32_t events)
         struct sockaddr_storage addr = {0};
         socklen_t addr_len = sizeof(addr);
         if (server->stats.connections >= server->options.max_connections) {
-            close_one_idle(server);
-            pause_accepting(server);
-            /* Try again soon, also when nobody leaves: another connection may have become idle. */
-            (void)loop_timer_in(server->loop, &server->accept_timer, ACCEPT_PAUSE_MS);
+            make_room(server, i == 0);
             return;
         }
         int fd = accept4(listener->fd, (struct sockaddr *)&addr, &addr_len,
@@ -374,11 +391,9 @@ static void on_acceptable(struct watch *watch, uint32_t events)
         }
         if (is_passing_fault(errno))
             return;
-        /* Out of descriptors or memory: the listener stays readable, so look away for a while. */
+        /* Out of descriptors or memory; Linux says so also when nobody waits. */
         server->stats.accept_faults++;
-        close_one_idle(server);
-        pause_accepting(server);
-        (void)loop_timer_in(server->loop, &server->accept_timer, ACCEPT_PAUSE_MS);
+        make_room(server, i == 0);
         return;
     }
 }

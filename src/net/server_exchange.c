@@ -127,11 +127,12 @@ static bool expects_continue(const struct exchange_head *head)
 static enum MHD_Result answer_early(struct exchange *exchange, struct MHD_Connection *mhd)
 {
     const struct exchange_head *head = &exchange->head;
-    if (head->has_body && body_is_small(head) && !expects_continue(head)) {
+    /* libmicrohttpd closes after an answer to a request that it has not read to its end. */
+    if (!head->has_body || (body_is_small(head) && !expects_continue(head))) {
         exchange->phase = PHASE_DROP;
         return MHD_YES;
     }
-    exchange->client->linger = head->has_body;
+    exchange->client->linger = true;
     return queue_answer(exchange, mhd);
 }
 

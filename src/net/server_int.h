@@ -115,6 +115,8 @@ void client_arm(struct client *client, int64_t delay_ms);
 void client_set_idle(struct client *client, bool idle);
 /* No more bytes from the peer; libmicrohttpd will see the end of the stream. */
 void client_stop_reading(struct client *client);
+/* The peer's last byte was read: makes libmicrohttpd look for the end of the stream. */
+void client_show_end(struct client *client);
 /* Writes REPLY straight to the socket, once, with Connection: close. */
 void client_last_word(struct client *client, struct reply *reply);
 void client_free(struct client *client);

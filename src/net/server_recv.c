@@ -116,6 +116,8 @@ __attribute__((visibility("default"))) ssize_t recv(int fd, void *bytes, size_t 
     ssize_t n = receive(fd, bytes, len, flags);
     if (n <= 0)
         return n;
+    if (client->half_closed && (size_t)n < len)
+        client_show_end(client);
     size_t good = filter_bytes(client, bytes, (size_t)n);
     if (http1_request_refused(&client->filter) == HTTP1_REQUEST_OK)
         return n;

@@ -38,21 +38,32 @@ static bool read_address(struct reader *reader, const json_t *value, struct list
     return true;
 }
 
+static void add_listen(struct reader *reader, const json_t *value, const struct place *place,
+                       struct listen_address *listens, struct config_data *data)
+{
+    struct listen_address *address = &listens[data->n_listens];
+    if (!read_address(reader, value, address))
+        return;
+    if (is_taken(data, address))
+        reader_error(reader, place, "this address is listed twice");
+    data->n_listens++;
+}
+
 static void build_listens(struct reader *reader, json_t *root, struct config_data *data)
 {
-    json_t *list = json_object_get(root, "listen");
+    json_t *value = json_object_get(root, "listen");
+    size_t count = json_is_array(value) ? json_array_size(value) : 1;
     struct place top = {0};
     struct place place = PLACE_KEY(&top, STR("listen"));
-    struct listen_address *listens = reader_alloc(reader, json_array_size(list), sizeof(*listens));
+    struct listen_address *listens = reader_alloc(reader, count, sizeof(*listens));
     data->listens = listens;
-    for (size_t i = 0; listens != NULL && i < json_array_size(list); i++) {
+    if (listens == NULL)
+        return;
+    if (json_is_string(value))
+        add_listen(reader, value, &place, listens, data);
+    for (size_t i = 0; i < json_array_size(value); i++) {
         struct place at = PLACE_AT(&place, i);
-        struct listen_address *address = &listens[data->n_listens];
-        if (!read_address(reader, json_array_get(list, i), address))
-            continue;
-        if (is_taken(data, address))
-            reader_error(reader, &at, "this address is listed twice");
-        data->n_listens++;
+        add_listen(reader, json_array_get(value, i), &at, listens, data);
     }
 }
 

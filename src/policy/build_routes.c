@@ -274,9 +274,11 @@ void build_routes(struct reader *reader, json_t *root, struct config_data *data)
         build_route(reader, data, object, &at, &routes[i]);
         data->n_routes++;
     }
+    /* What follows needs every part to be right. */
+    if (diag_has_errors(reader->diag))
+        return;
     warn_shared_audiences(reader, list);
     warn_unused_issuers(reader, data);
-    /* The document needs every part to be right. */
-    for (i = 0; i < data->n_routes && !diag_has_errors(reader->diag); i++)
+    for (i = 0; i < data->n_routes; i++)
         build_metadata(reader, &routes[i]);
 }

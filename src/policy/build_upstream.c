@@ -3,14 +3,13 @@
 #include "policy/build_int.h"
 
 /* What only TLS uses must not look as if it did something. */
-static void check_tls_options(struct reader *reader, json_t *object, const struct place *place,
-                              bool tls)
+static void refuse_tls_options(struct reader *reader, json_t *object, const struct place *place)
 {
     static const struct str keys[] = {STR_INIT("ca_file"), STR_INIT("client_certificate"),
                                       STR_INIT("client_key")};
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         struct place at = PLACE_KEY(place, keys[i]);
-        if (!tls && json_is_string(json_object_get(object, keys[i].ptr)))
+        if (json_is_string(json_object_get(object, keys[i].ptr)))
             reader_error(reader, &at, "is of no use with an http upstream; write an https URL");
     }
 }
@@ -51,16 +50,19 @@ void build_upstream(struct reader *reader, json_t *object, const struct place *p
     struct place at_url = PLACE_KEY(place, STR("url"));
     struct uri uri;
     ret_upstream->url = build_optional(reader, object, "url");
-    ret_upstream->ca_file = build_pem_path(reader, object, "ca_file", place);
-    ret_upstream->client_certificate = build_pem_path(reader, object, "client_certificate", place);
-    ret_upstream->client_key = build_pem_path(reader, object, "client_key", place);
     ret_upstream->connect_timeout_ms = reader_duration_ms(reader, object, "connect_timeout");
     ret_upstream->response_timeout_ms = reader_duration_ms(reader, object, "response_timeout");
     ret_upstream->idle_timeout_ms = reader_duration_ms(reader, object, "idle_timeout");
     ret_upstream->max_connections = reader_number(object, "max_connections");
-    check_key_pair(reader, object, place);
-    if (!build_url(reader, json_object_get(object, "url"), &at_url, &uri))
+    bool valid = build_url(reader, json_object_get(object, "url"), &at_url, &uri);
+    if (valid)
+        split_url(reader, &uri, ret_upstream);
+    if (valid && !uri.https) {
+        refuse_tls_options(reader, object, place);
         return;
-    check_tls_options(reader, object, place, uri.https);
-    split_url(reader, &uri, ret_upstream);
+    }
+    ret_upstream->ca_file = build_pem_path(reader, object, "ca_file", place);
+    ret_upstream->client_certificate = build_pem_path(reader, object, "client_certificate", place);
+    ret_upstream->client_key = build_pem_path(reader, object, "client_key", place);
+    check_key_pair(reader, object, place);
 }

@@ -55,7 +55,9 @@ bool build_url(struct reader *reader, const json_t *value, const struct place *p
     enum uri_rc rc = uri_parse(text, ret_uri);
     if (rc == URI_OK)
         return true;
-    if (rc == URI_SCHEME && memmem(text.ptr, text.len, "://", 3) == NULL)
+    if (rc == URI_USERINFO) /* not quoted: a password may be in it */
+        reader_error(reader, place, "the URL %s", uri_rc_text(rc));
+    else if (rc == URI_SCHEME && memmem(text.ptr, text.len, "://", 3) == NULL)
         reader_error(reader, place, "%s has no scheme; write https:// or http:// in front",
                      reader_quote(reader, value));
     else

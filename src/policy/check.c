@@ -78,6 +78,13 @@ static void report_type(struct reader *reader, const struct schema_row *row, jso
     reader_error(reader, place, "must be %.*s, not %s", STR_ARG(buf_str(&text)), type_text(value));
 }
 
+/* Edits from KEY to NAME, at most MAX + 1. A beginning that was not finished is as good as one. */
+static size_t key_distance(struct str key, struct str name, size_t max)
+{
+    bool begun = key.len >= 4 && str_has_prefix(name, key);
+    return begun ? 1 : str_distance(key, name, max);
+}
+
 /* The known key nearest to KEY among the members of PARENT: at most two edits, and fewer than
  * half of its bytes. */
 static struct str nearest_key(struct str parent, struct str key)
@@ -85,13 +92,13 @@ static struct str nearest_key(struct str parent, struct str key)
     size_t count;
     const struct schema_row *rows = schema_rows(&count);
     struct str nearest = {0};
-    size_t best = size_min(2, key.len / 2);
+    size_t best = size_min(2, key.len / 2) + 1;
     struct str name;
     for (size_t i = 0; i < count; i++) {
         if (!schema_is_member(&rows[i], parent, &name))
             continue;
-        size_t distance = str_distance(key, name, best);
-        if (distance <= best && (distance < best || !str_is_set(nearest))) {
+        size_t distance = key_distance(key, name, best);
+        if (distance < best) {
             nearest = name;
             best = distance;
         }

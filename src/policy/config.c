@@ -181,7 +181,7 @@ int config_parse(struct str text, const char *base_dir, const struct config_sour
     struct config_sources own = *sources;
     const char *problem = whole_fault(text);
     if (problem != NULL)
-        return report_whole(diag, -EINVAL, 0, problem);
+        return report_whole(diag, -EINVAL, 1, problem);
     int r = json_lines_scan(text, &lines, &fault);
     if (r < 0)
         return report_whole(diag, r, fault.line, fault.text);

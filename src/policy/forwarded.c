@@ -120,7 +120,8 @@ struct forwarded forwarded_read(const struct config_data *config, struct str pee
     if (!str_is_set(field) || field.len == 0 || !forwarded_is_trusted(config, peer_addr) ||
         !find_client(config, field, &client))
         return forwarded;
-    forwarded.client_ip = client;
+    /* a copy: the field belongs to the connection, which may be gone when the log is written */
+    forwarded.client_ip = arena_str(arena, client);
     forwarded.chain = join(field, own, arena);
     return forwarded;
 }

@@ -62,21 +62,20 @@ static void fill(struct reader *reader, json_t *object, const char *path)
     }
 }
 
-/* Always a list of strings. */
+/* The address in place of an object that holds nothing else. */
 static void flatten_listen(struct reader *reader, json_t *root)
 {
     json_t *listen = json_object_get(root, "listen");
-    CLEANUP(json_unref) json_t *list = json_array();
+    json_t *address = json_object_get(listen, "address");
     json_t *element;
     size_t i;
-    if (!json_is_array(listen)) {
-        note(reader, json_array_append(list, listen));
-        note(reader, json_object_set(root, "listen", list));
-        listen = list;
+    if (address != NULL) {
+        note(reader, json_object_set(root, "listen", address));
+        return;
     }
     json_array_foreach(listen, i, element)
     {
-        json_t *address = json_object_get(element, "address");
+        address = json_object_get(element, "address");
         if (address != NULL)
             note(reader, json_array_set(listen, i, address));
     }

@@ -14,11 +14,11 @@ struct field_row {
 #define FIELD_ROW(id, text, bits) [FIELD_##id] = {.name = STR_INIT(text), .flags = (bits)},
 
 static const struct field_row table[FIELD_ID_COUNT] = {
-    [FIELD_OTHER] = {.name = STR_INIT("")},
-    FIELD_TABLE(FIELD_ROW)
+    [FIELD_OTHER] = {.name = STR_INIT(""), .flags = 0},
     [FIELD_ACCESS_CONTROL_OTHER] = {STR_INIT("access-control-"), FIELD_RESPONSE_STRIP},
     [FIELD_X_FORWARDED_OTHER] = {STR_INIT("x-forwarded-"), FIELD_REQUEST_STRIP},
     [FIELD_X_ACCEL_OTHER] = {STR_INIT("x-accel-"), FIELD_RESPONSE_STRIP},
+    FIELD_TABLE(FIELD_ROW) /* the last, for it brings its own commas */
 };
 
 /* The first row of each length; the rows of one length lie together. FIELD_OTHER where none is. */

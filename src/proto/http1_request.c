@@ -11,10 +11,11 @@
 void http1_request_init(struct http1_request *request, struct http1_request_limits limits)
 {
     *request = (struct http1_request){
-        .limits = {
-            .head_bytes = size_min(limits.head_bytes, UINT32_MAX),
-            .target_bytes = size_min(limits.target_bytes, HTTP1_REQUEST_MAX_TARGET),
-        },
+        .limits =
+            {
+                .head_bytes = size_min(limits.head_bytes, UINT32_MAX),
+                .target_bytes = size_min(limits.target_bytes, HTTP1_REQUEST_MAX_TARGET),
+            },
     };
 }
 

@@ -165,8 +165,7 @@ static enum http1_request_rc check_head(const struct http1_request *request)
 
 size_t request_step_head_lf(struct http1_request *request, struct str bytes)
 {
-    enum http1_request_rc rc =
-        bytes.ptr[0] == '\n' ? check_head(request) : HTTP1_REQUEST_LINE_END;
+    enum http1_request_rc rc = bytes.ptr[0] == '\n' ? check_head(request) : HTTP1_REQUEST_LINE_END;
     if (rc != HTTP1_REQUEST_OK)
         return request_refuse(request, rc);
     request->body_left = request->content_length;

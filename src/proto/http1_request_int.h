@@ -2,7 +2,8 @@
 /* The states of the request filter, and the steps that take it from one to the next.
  *
  * A step gets at least one byte, says how many it used, and uses none only when it refuses or moves
- * to another state. It judges by the bytes and the state alone, never by where the input was cut. */
+ * to another state. It judges by the bytes and the state alone, never by where the input was cut.
+ */
 #ifndef PROTO_HTTP1_REQUEST_INT_H
 #define PROTO_HTTP1_REQUEST_INT_H
 
@@ -64,8 +65,8 @@ struct str request_whole(struct http1_request *request, struct str part);
 typedef size_t request_step(struct http1_request *request, struct str bytes);
 
 /* http1_request_line.c */
-request_step request_step_start, request_step_method, request_step_target_start, request_step_target,
-    request_step_version;
+request_step request_step_start, request_step_method, request_step_target_start,
+    request_step_target, request_step_version;
 /* http1_request_field.c */
 request_step request_step_field_start, request_step_name, request_step_value_start,
     request_step_value, request_step_head_lf;

@@ -75,8 +75,8 @@ static enum http1_request_rc path_byte(struct http1_request *request, char c)
     return HTTP1_REQUEST_OK;
 }
 
-/* One byte of a percent escape. %00 cuts the URL that libmicrohttpd hands on; an encoded slash makes
- * two servers see two paths. */
+/* One byte of a percent escape. %00 cuts the URL that libmicrohttpd hands on; an encoded slash
+ * makes two servers see two paths. */
 static enum http1_request_rc escape_byte(struct http1_request *request, char c)
 {
     if (!chars_is(c, CHARS_HEX))

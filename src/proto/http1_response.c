@@ -2,7 +2,8 @@
 /* The head of an answer: status line, fields, and what they say about body and connection. */
 #include "proto/http1_response.h"
 
-#include "base/err.h"
+#include <assert.h>
+
 #include "proto/chars_int.h"
 #include "proto/field.h"
 
@@ -34,16 +35,15 @@ struct framing {
     uint64_t length;
 };
 
-/* Takes the line at the start of *REST, without its CRLF. False when there is none or its LF stands
- * alone. */
-static bool take_line(struct str *rest, struct str *ret_line)
+/* Takes the line at the start of *REST, without its CRLF; find_empty_line() has seen to it that
+ * every line of a head has one. */
+static struct str take_line(struct str *rest)
 {
     ptrdiff_t lf = str_find_char(*rest, '\n');
-    if (lf < 1 || rest->ptr[lf - 1] != '\r')
-        return false;
-    *ret_line = str_head(*rest, (size_t)lf - 1);
+    assert(lf > 0);
+    struct str line = str_head(*rest, (size_t)lf - 1);
     *rest = str_from(*rest, (size_t)lf + 1);
-    return true;
+    return line;
 }
 
 /* Equal repetitions are one length (RFC 9110 8.6); a list in one field is not accepted. */
@@ -102,10 +102,7 @@ static enum http1_response_rc on_field(struct http1_response_head *head, struct 
 static enum http1_response_rc parse_fields(struct str *rest, struct http1_response_head *head,
                                            struct framing *framing)
 {
-    struct str line;
-    while (take_line(rest, &line)) {
-        if (line.len == 0)
-            return HTTP1_RESPONSE_OK;
+    for (struct str line = take_line(rest); line.len > 0; line = take_line(rest)) {
         size_t name_len = chars_run(line.ptr, line.len, CHARS_TOKEN);
         if (name_len == 0 || name_len == line.len || line.ptr[name_len] != ':')
             return HTTP1_RESPONSE_FIELD;
@@ -122,14 +119,14 @@ static enum http1_response_rc parse_fields(struct str *rest, struct http1_respon
         if (rc != HTTP1_RESPONSE_OK)
             return rc;
     }
-    return HTTP1_RESPONSE_FIELD;
+    return HTTP1_RESPONSE_OK;
 }
 
 /* RFC 9112 4: HTTP-version SP status-code SP [reason-phrase]; the last SP may be missing. */
 static enum http1_response_rc parse_status_line(struct str *rest, struct http1_response_head *head)
 {
-    struct str line;
-    if (!take_line(rest, &line) || !str_has_prefix(line, STR("HTTP/")))
+    struct str line = take_line(rest);
+    if (!str_has_prefix(line, STR("HTTP/")))
         return HTTP1_RESPONSE_STATUS_LINE;
     struct str version = str_head(line, STR("HTTP/1.1").len);
     head->minor_version = str_has_suffix(version, STR("1")) ? 1 : 0;
@@ -192,8 +189,8 @@ static enum http1_response_rc parse_head(struct str *rest, struct http1_response
     return rc == HTTP1_RESPONSE_OK ? decide_body(head, &framing) : rc;
 }
 
-/* Goes on to the end of the next empty line behind *AT. A line that ends in LF alone is a fault now:
- * an upstream that ends all lines so would never send the empty line. */
+/* Goes on to the end of the next empty line behind *AT. A line that ends in LF alone is a fault
+ * now: an upstream that ends all lines so would never send the empty line. */
 static enum http1_response_rc find_empty_line(struct str bytes, size_t *at, bool *ret_found)
 {
     while (*at < bytes.len) {

@@ -32,12 +32,18 @@ render() {
     printf '%s\n' "$text"
 }
 
-on_proxy_cpu() { exec taskset -c "$proxy_cpu" "$@"; }
 on_load_cpus() { taskset -c "$load_cpus" "$@"; }
+
+# exec_NAME CONFIG: becomes the contender, so that the process in the background is itself.
+exec_upstream() { exec taskset -c "$load_cpus" "$out/tools/upstream" "$work/jwks.json" "$1"; }
+exec_on_proxy_cpu() { exec taskset -c "$proxy_cpu" "$@"; }
+exec_nginx() { exec_on_proxy_cpu nginx -p "$work/" -c "$1" -e "$work/nginx.error"; }
+exec_haproxy() { exec_on_proxy_cpu haproxy -db -f "$1" >>"$work/haproxy.log" 2>>"$work/haproxy.error"; }
+exec_portcullis() { exec_on_proxy_cpu "$portcullis" serve "$1" 2>>"$work/portcullis.log"; }
 
 start_upstream() {
     rm -f "$work/upstream.port"
-    on_load_cpus "$out/tools/upstream" "$work/jwks.json" "$work/upstream.port" &
+    exec_upstream "$work/upstream.port" &
     main_pid[upstream]=$!
     until [[ -s $work/upstream.port ]]; do
         kill -0 "${main_pid[upstream]}" 2>/dev/null || die "the upstream did not start"
@@ -45,10 +51,6 @@ start_upstream() {
     done
     port[upstream]=$(<"$work/upstream.port")
 }
-
-exec_nginx() { on_proxy_cpu nginx -p "$work/" -c "$1" -e "$work/nginx.error"; }
-exec_haproxy() { on_proxy_cpu haproxy -db -f "$1" >>"$work/haproxy.log" 2>>"$work/haproxy.error"; }
-exec_portcullis() { on_proxy_cpu "$portcullis" serve "$1" 2>>"$work/portcullis.log"; }
 
 # probe NAME TOKENS STATUS: one call.
 probe() {

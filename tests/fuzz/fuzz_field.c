@@ -9,8 +9,6 @@
 #include <errno.h>
 #include <strings.h>
 
-#include "base/err.h"
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static enum field_id search(struct str name)

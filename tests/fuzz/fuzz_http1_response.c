@@ -38,8 +38,7 @@ static struct head_result read_head(struct str bytes, size_t cut, size_t step)
     }
 }
 
-static void assert_same_head(const struct head_result *a, struct str bytes, size_t cut,
-                             size_t step)
+static void assert_same_head(const struct head_result *a, struct str bytes, size_t cut, size_t step)
 {
     struct head_result other = read_head(bytes, cut, step);
     const struct head_result *b = &other;

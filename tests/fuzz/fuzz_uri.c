@@ -7,7 +7,6 @@
 #include <stdio.h>
 
 #include "base/buf.h"
-#include "base/err.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -38,7 +37,8 @@ static void check_parts(struct str text, const struct uri *uri)
     assert(str_eq(buf_str(&joined), text));
     buf_free(&joined);
     for (size_t i = 0; i < text.len; i++)
-        assert(text.ptr[i] > ' ' && text.ptr[i] < 0x7f && strchr("#\\\"<>^`{|}", text.ptr[i]) == NULL);
+        assert(text.ptr[i] > ' ' && text.ptr[i] < 0x7f &&
+               strchr("#\\\"<>^`{|}", text.ptr[i]) == NULL);
     assert(uri->path.len == 0 || uri->path.ptr[0] == '/');
     assert(str_find_char(uri->path, '?') < 0);
     assert(uri_same_origin(uri, uri));

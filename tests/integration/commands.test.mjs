@@ -7,7 +7,8 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { freePort, runPortcullis } from './lib/portcullis.mjs';
+import { runPortcullis } from './lib/portcullis.mjs';
+import { freePort } from './lib/ports.mjs';
 import { openStage } from './lib/stage.mjs';
 
 const COMMANDS = ['serve', 'check', 'print', 'schema', 'healthcheck', 'version'];

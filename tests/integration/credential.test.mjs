@@ -90,13 +90,11 @@ describe('rules 4 and 5: one credential, in the header only', () => {
         refuse(authorization(`Bearer ${stage.token()}`, ''), TWO));
     test('a Basic one and a good one', () =>
         refuse(authorization('Basic YTpi', `Bearer ${stage.token()}`), TWO));
-    test('header and query', () =>
-        refuse({ target: `/mcp?access_token=${stage.token()}` }, QUERY));
+    test('header and query', () => refuse({ target: `/mcp?access_token=${stage.token()}` }, QUERY));
     test('query alone', () =>
         refuse({ target: `/mcp?access_token=${stage.token()}`, token: null }, QUERY));
     test('behind other parameters', () => refuse({ target: '/mcp?a=1&access_token=x' }, QUERY));
-    test('with its name percent-encoded', () =>
-        refuse({ target: '/mcp?access%5Ftoken=x' }, QUERY));
+    test('with its name percent-encoded', () => refuse({ target: '/mcp?access%5Ftoken=x' }, QUERY));
     test('without a value', () => refuse({ target: '/mcp?access_token' }, QUERY));
     test('a parameter that only ends so is none of ours', () =>
         assertAccepted(stage, { target: '/mcp?my_access_token=x' }));

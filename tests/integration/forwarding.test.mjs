@@ -285,20 +285,16 @@ describe('requests', () => {
     });
 
     test('connections to the upstream are used again', async () => {
-        const before_ = stage.upstream.links.length;
+        const earlier = stage.upstream.links.length;
         for (let i = 0; i < 20; i++) assert.equal((await stage.ask({})).status, 200);
-        assert.ok(stage.upstream.links.length - before_ <= 4, 'more than one per worker');
+        assert.ok(stage.upstream.links.length - earlier <= 4, 'more than one per worker');
     });
 
     test('a connection that the upstream announced to close is not used again', async () => {
-        stage.upstream.respond = (request, link) => {
-            link.send(okJson('{}', ['Connection: close']));
-        };
+        stage.upstream.respond = (request, link) => link.send(okJson('{}', ['Connection: close']));
         for (let i = 0; i < 5; i++) assert.equal((await stage.ask({})).status, 200);
-        assert.deepEqual(
-            stage.upstream.requests.map((r) => r.link.requests),
-            [1, 1, 1, 1, 1],
-        );
+        const links = stage.upstream.requests.map((request) => request.link);
+        assert.equal(new Set(links).size, 5);
     });
 
     test('an idle connection that the upstream closed costs no request', async () => {

@@ -54,8 +54,7 @@ for (const profile of PROFILES) {
         signCompact({ header: text, payload: claims(), key });
 
     const accepts = (rows) => {
-        for (const [why, token] of rows)
-            test(why, () => assertAccepted(stage, { token: token() }));
+        for (const [why, token] of rows) test(why, () => assertAccepted(stage, { token: token() }));
     };
     const refuses = (rows, usual) => {
         for (const [why, token, description = usual] of rows)
@@ -87,10 +86,7 @@ for (const profile of PROFILES) {
                     'bytes that are not UTF-8',
                     () =>
                         withHeaderText(
-                            Buffer.from(
-                                JSON.stringify({ ...goodHeader(), pad: '\xff' }),
-                                'latin1',
-                            ),
+                            Buffer.from(JSON.stringify({ ...goodHeader(), pad: '\xff' }), 'latin1'),
                         ),
                 ],
             ],
@@ -194,9 +190,7 @@ for (const profile of PROFILES) {
     describe(`rule 13: the key is named (${profile})`, () => {
         const kid = (value) => () => withHeader({ kid: value });
         const longHeader = (name) => JSON.stringify({ ...goodHeader(), kid: name });
-        accepts([
-            ['a name of 256 bytes', () => withHeaderText(longHeader(LONG_KID), longKey)],
-        ]);
+        accepts([['a name of 256 bytes', () => withHeaderText(longHeader(LONG_KID), longKey)]]);
         refuses(
             [
                 ['one of 257', () => withHeaderText(longHeader(`${LONG_KID}k`), longKey)],
@@ -206,7 +200,11 @@ for (const profile of PROFILES) {
                 ['null', kid(null)],
                 ['an unknown one', kid('who-is-this'), UNKNOWN_KEY],
                 ['in another case', () => withHeader({ kid: swapCase() }), UNKNOWN_KEY],
-                ['with a blank', () => withHeader({ kid: `${stage.tenant.key.kid} ` }), UNKNOWN_KEY],
+                [
+                    'with a blank',
+                    () => withHeader({ kid: `${stage.tenant.key.kid} ` }),
+                    UNKNOWN_KEY,
+                ],
                 ['only a beginning', () => withHeader({ kid: 'k'.repeat(255) }), UNKNOWN_KEY],
             ],
             KEY_ID,

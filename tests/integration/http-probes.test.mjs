@@ -58,12 +58,14 @@ describe('raw HTTP probes (T1)', () => {
         const wire = await stage.wire();
         await sendSegments(wire, segments);
         const answer = await wire.answer();
-        assert.ok(answer.status >= 400, `${probe.id}: ${answer.status}`);
-        assert.equal(answer.status, probe.status, probe.id);
-        assertOwnError(answer, probe.status);
-        assert.equal(answer.get('connection')?.toLowerCase(), 'close', probe.id);
+        assertOwnError(answer, answer.status);
+        // without a token the head may be answered before the bad byte of the body has come
+        if (answer.status !== 401 || probe.group !== 'chunks' || segments.length === 1) {
+            assert.equal(answer.status, probe.status);
+            assert.equal(answer.get('connection')?.toLowerCase(), 'close');
+        }
         await wire.drainToEnd();
-        assert.equal(wire.excess, 0, `${probe.id}: more than one answer`);
+        assert.equal(wire.excess, 0, 'more than one answer');
         return answer.get('x-request-id');
     }
 
@@ -71,22 +73,26 @@ describe('raw HTTP probes (T1)', () => {
         const wire = await stage.wire();
         await sendSegments(wire, segments);
         const method = /^\S*/.exec(segments[0])[0];
-        for (let i = 0; i < answersOf(probe); i++) {
+        let left = answersOf(probe);
+        while (left-- > 0) {
             const answer = await wire.answer({ method });
-            assert.ok(
-                mayBe(probe).includes(answer.status),
-                `${probe.id}: ${answer.status} ${answer.text}`,
-            );
+            assert.ok(mayBe(probe).includes(answer.status), `${answer.status} ${answer.text}`);
+            // refused before its body was read: what follows is not looked at
+            if (answer.get('connection')?.toLowerCase() === 'close') break;
         }
         await sleep(20);
-        assert.equal(wire.unread, 0, `${probe.id}: more answers than requests`);
+        assert.equal(wire.unread, 0, 'more answers than requests');
         wire.close();
     }
 
     async function forAll(probes, run) {
         const queue = [...probes];
         const worker = async () => {
-            for (let probe = queue.shift(); probe; probe = queue.shift()) await run(probe);
+            for (let probe = queue.shift(); probe; probe = queue.shift())
+                await run(probe).catch((error) => {
+                    error.message = `${probe.id}, ${probe.why}: ${error.message}`;
+                    throw error;
+                });
         };
         await Promise.all(Array.from({ length: AT_ONCE }, worker));
     }
@@ -107,7 +113,7 @@ describe('raw HTTP probes (T1)', () => {
                         () => stage.event(id),
                         `${probe.id} is in the log`,
                     );
-                    assert.equal(line.reason, probe.reason, probe.id);
+                    assert.equal(line.reason, probe.reason);
                     for (const segments of others) await assertRefused(probe, segments);
                 });
                 assert.equal(stage.upstream.requests.length, 0, 'something reached the upstream');

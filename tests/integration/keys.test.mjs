@@ -92,8 +92,7 @@ for (const profile of PROFILES) {
         return signCompact({ header: tokenHeader(profile, key), payload, key });
     };
     describe(`rule 14: keys that are used (${profile})`, () => {
-        for (const [why] of USED)
-            test(why, () => assertAccepted(stage, { token: tokenOf(why) }));
+        for (const [why] of USED) test(why, () => assertAccepted(stage, { token: tokenOf(why) }));
     });
     describe(`rule 14: keys that are skipped (${profile})`, () => {
         for (const why of [...SKIPPED.map(([name]) => name), ...TWICE])

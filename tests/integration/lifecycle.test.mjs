@@ -10,7 +10,8 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { okJson } from './lib/byte-upstream.mjs';
 import { cpuSeconds, eventually, openFds, rounds, sleep } from './lib/observe.mjs';
-import { freePort, portcullisBinary } from './lib/portcullis.mjs';
+import { portcullisBinary } from './lib/portcullis.mjs';
+import { freePort } from './lib/ports.mjs';
 import { call, openStage } from './lib/stage.mjs';
 import { BrokenAnswer, Wire } from './lib/wire.mjs';
 

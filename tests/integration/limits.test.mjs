@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { assertOwnError } from './lib/answers.mjs';
+import { okJson } from './lib/byte-upstream.mjs';
 import { eventually, sleep } from './lib/observe.mjs';
 import { call, openStage } from './lib/stage.mjs';
 import { chunked, requestBytes } from './lib/wire.mjs';
@@ -154,7 +155,7 @@ describe('limits.token', () => {
     // base64url turns 3k+1 and 3k+2 bytes into lengths that differ by one.
     function neighbours(mint) {
         for (let pad = 0; pad < 3; pad++) {
-            const pair = [pad, pad + 1].map((n) => mint({ pad: 'x'.repeat(n) }));
+            const pair = [pad, pad + 1].map((n) => mint({ pad: 'x'.repeat(600 + n) }));
             if (pair[1].length === pair[0].length + 1) return pair;
         }
         throw new Error('no two tokens differ in length by one');
@@ -319,21 +320,42 @@ describe('limits.connections', () => {
     });
     after(() => stage?.close());
 
-    test('past the limit a client waits, and is served when another one leaves', async () => {
-        const idle = [];
+    // Connections that wait for the upstream, as many as there may be.
+    async function fill() {
+        stage.upstream.forget();
+        stage.upstream.respond = () => {};
+        const wires = [];
         for (let i = 0; i < MOST; i++) {
             const wire = await stage.wire();
             wire.send(stage.request());
-            assert.equal((await wire.answer()).status, 200);
-            idle.push(wire);
+            wires.push(wire);
         }
-        stage.upstream.forget();
+        await eventually(() => stage.upstream.requests.length === MOST, 'all are under way');
+        stage.upstream.respond = (request, link) => link.send(okJson('{}'));
+        return wires;
+    }
+
+    test('past the limit a client waits, and is served when another one is done', async () => {
+        const busy = await fill();
         const waiting = await stage.wire();
         waiting.send(stage.request());
         await sleep(300);
-        assert.equal(stage.upstream.requests.length, 0, 'served past the limit');
-        idle[0].close();
+        assert.equal(stage.upstream.requests.length, MOST, 'served past the limit');
+        stage.upstream.requests[3].link.send(okJson('{}'));
         assert.equal((await waiting.answer()).status, 200);
-        for (const wire of [...idle, waiting]) wire.close();
+        for (const wire of [...busy, waiting]) wire.close();
+    });
+
+    test('an idle connection makes room for a new one, a busy one does not', async () => {
+        const busy = await fill();
+        stage.upstream.requests[5].link.send(okJson('{}'));
+        assert.equal((await busy[5].answer()).status, 200);
+        assert.equal((await stage.ask({})).status, 200);
+        await busy[5].drainToEnd();
+        assert.equal(busy[5].excess, 0);
+        for (const { link } of stage.upstream.requests) link.send(okJson('{}'));
+        for (const wire of busy.filter((w) => w !== busy[5]))
+            assert.equal((await wire.answer()).status, 200);
+        for (const wire of busy) wire.close();
     });
 });

@@ -170,7 +170,6 @@ describe('the document', () => {
     const nowhere = [
         `${WELL_KNOWN}/nothing`,
         `${WELL_KNOWN}/MCP`,
-        `${WELL_KNOWN}/mcp//`,
         `${WELL_KNOWN}/mcp/x`,
         `${WELL_KNOWN}mcp`,
         `${WELL_KNOWN}/team/a b/mcp`.replace(' ', '+'),
@@ -238,7 +237,12 @@ describe('a token is good for its own route only', () => {
     const AUDIENCE = 'The access token was issued for another audience';
     const ISSUER = 'The access token was not issued by an accepted authorization server';
     const refused = [
-        ['the first token at the team', '/team/a%20b/mcp', () => one.mint({ aud: FIRST }), AUDIENCE],
+        [
+            'the first token at the team',
+            '/team/a%20b/mcp',
+            () => one.mint({ aud: FIRST }),
+            AUDIENCE,
+        ],
         ['the team token at the first', '/mcp', () => one.mint({ aud: TEAM }), AUDIENCE],
         ['the guests token at the first', '/mcp', () => one.mint({ aud: GUEST }), AUDIENCE],
         [

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { okJson } from './lib/byte-upstream.mjs';
 import { eventually, SANITIZED, sleep } from './lib/observe.mjs';
-import { freePort } from './lib/portcullis.mjs';
+import { freePort } from './lib/ports.mjs';
 import { call, openStage } from './lib/stage.mjs';
 import { BrokenAnswer, Wire } from './lib/wire.mjs';
 

@@ -21,7 +21,7 @@ async function connected(scene, mode) {
         { name: 'integration-test', version: '1.0.0' },
         { versionNegotiation: { mode } },
     );
-    await connectWithLogin({
+    const transport = await connectWithLogin({
         client,
         provider,
         makeTransport: () =>
@@ -30,7 +30,7 @@ async function connected(scene, mode) {
             }),
         finish: (refused, redirect) => refused.finishAuth(redirect),
     });
-    return { client, provider };
+    return { client, provider, transport };
 }
 
 for (const profile of PROFILES)
@@ -122,15 +122,22 @@ test('SDK v2 falls back to the handshake of 2025 behind the gate', async () => {
 test('SDK v2 asks for more when a scope is missing: step-up by 403', async () => {
     const scene = await openScene({ server: startMcp2026, route: { scopes: ['mcp:use'] } });
     try {
-        const { client, provider } = await connected(scene, { pin: REVISION });
+        const { client, provider, transport } = await connected(scene, { pin: REVISION });
         const first = provider.authorizationUrl;
         provider.saved = {
             ...provider.saved,
-            access_token: scene.tenant.mint({ scope: 'openid' }),
+            access_token: scene.tenant.mint({ scope: 'offline_access' }),
+            scope: 'offline_access',
         };
-        await assert.rejects(client.listTools());
+        await assert.rejects(client.listTools(), /Unauthorized/);
         assert.notEqual(provider.authorizationUrl, first, 'it went for another authorization');
-        assert.match(provider.authorizationUrl.searchParams.get('scope'), /\bmcp:use\b/);
+        const scopes = provider.authorizationUrl.searchParams.get('scope').split(' ');
+        assert.ok(
+            scopes.includes('mcp:use') && scopes.includes('offline_access'),
+            scopes.join(' '),
+        );
+        await transport.finishAuth(provider.redirect.searchParams);
+        assert.equal((await client.listTools()).tools.length, 3);
         await client.close();
     } finally {
         await scene.close();

@@ -11,7 +11,7 @@ import { assertOwnError, assertRpcError } from './lib/answers.mjs';
 import { makeCertificates } from './lib/certs.mjs';
 import { okJson } from './lib/byte-upstream.mjs';
 import { eventually } from './lib/observe.mjs';
-import { freePort } from './lib/portcullis.mjs';
+import { freePort } from './lib/ports.mjs';
 import { call, openStage, RESOURCE } from './lib/stage.mjs';
 
 // A failure is told to a caller that asked something with an id, under that id; to others as it is.

@@ -41,7 +41,7 @@ function read_map_line(line, line_number,    field, n, i) {
         for (i = 2; i <= n; i++)
             system_header[++n_system] = to_regex(field[i])
     } else if (field[1] == "headless") {
-        headless[++n_headless] = to_regex(field[2])
+        headless[field[2]] = 1
     } else if (field[1] == "bodiless") {
         bodiless[field[2]] = 1
     } else if (field[1] == "banned") {
@@ -148,6 +148,8 @@ function check_include(name, n, line,    header, part) {
     sub(/".*/, "", header)
     split(name, part, "/")
     check_layer(name, n, name == "src/main.c" ? "" : part[2], header)
+    if (name ~ /\.c$/ && index(header, part[2] "/") == 1)
+        has_header[name] = has_source[header] = 1
 }
 
 function check_foreign(name, n, header,    i, part, has_home) {
@@ -231,39 +233,17 @@ function check_banned(name, n, code,    word) {
 
 # --- the tree ---
 
-function check_pairs(    name) {
+# A source is declared by a header of its own folder, and what a header declares is in a source of its
+# own folder; that they include each other is what makes the compiler compare them.
+function check_pairs(    name, short) {
     for (name in files) {
-        if (name ~ /^src\/.*\.c$/)
-            mark_header(name)
+        short = name
+        sub(/^(src|include)\//, "", short)
+        if (name ~ /^src\/.*\.c$/ && !(name in has_header) && !(name in headless))
+            found("pair", name, 0, "includes no header of its folder")
+        else if (name ~ /^(src|include)\/.*\.h$/ && !(short in has_source) && !(name in bodiless))
+            found("pair", name, 0, "no source of its folder includes it")
     }
-    for (name in files) {
-        if (name ~ /^(include\/.*|src\/.*_int)\.h$/ && !(name in has_source) && !(name in bodiless))
-            found("pair", name, 0, "no source that belongs to it")
-    }
-}
-
-# A source belongs to the header of its name in include/, or to NAME_int.h beside it; or to what is
-# found when parts behind '_' are taken off the name.
-function mark_header(name,    stem, public, found_one) {
-    stem = name
-    sub(/\.c$/, "", stem)
-    do {
-        public = stem ".h"
-        sub(/^src/, "include", public)
-        if (public in files)
-            found_one = has_source[public] = 1
-        if ((stem "_int.h") in files)
-            found_one = has_source[stem "_int.h"] = 1
-    } while (sub(/_[^_\/]*$/, "", stem))
-    if (!found_one && !is_headless(name))
-        found("pair", name, 0, "no header that it belongs to")
-}
-
-function is_headless(name,    i) {
-    for (i = 1; i <= n_headless; i++)
-        if (name ~ headless[i])
-            return 1
-    return 0
 }
 
 function check_corpora(    name, target) {

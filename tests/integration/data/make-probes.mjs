@@ -443,7 +443,7 @@ accept('all MCP fields', post(line('Mcp-Session-Id: s') + line('MCP-Protocol-Ver
     line('Mcp-Method: tools/call') + line('Mcp-Name: echo') + line('Last-Event-ID: 7') +
     line('Mcp-Param-Text: x') + length(JSON_BODY), JSON_BODY));
 accept('two requests in one go', get('/mcp') + post(length(JSON_BODY), JSON_BODY));
-accept('chunked and another request', chunked(`5${CRLF}hello${CRLF}${LAST}`) + get('/mcp'));
+accept('chunked behind another request', get('/mcp') + chunked(`5${CRLF}hello${CRLF}${LAST}`));
 accept('a head of exactly the limit', headOf(HEAD_LIMIT));
 accept('a target of exactly the limit', targetOf(TARGET_LIMIT));
 accept('100 fields', fieldsOf(100));

@@ -19,7 +19,9 @@ class CookieJar {
     }
 
     header(url) {
-        const mine = [...this.#cookies.values()].filter(({ path }) => url.pathname.startsWith(path));
+        const mine = [...this.#cookies.values()].filter(({ path }) =>
+            url.pathname.startsWith(path),
+        );
         return mine.map(({ name, value }) => `${name}=${value}`).join('; ');
     }
 }

@@ -18,13 +18,15 @@ const LOOPBACK_ONLY = new URL('./loopback-only.mjs', import.meta.url).href;
  *
  * @param {object} [options]
  * @param {number} [options.port] default: any that is free
- * @returns {Promise<{ url: string, port: number, pid: number, close: () => Promise<void> }>}
+ * @param {boolean} [options.foreground] a Ctrl-C is for us to pass on
+ * @returns {Promise<object>} { url, port, pid, exited, close() }
  */
-export async function startEverything({ port = 0 } = {}) {
+export async function startEverything({ port = 0, foreground = false } = {}) {
     const child = fork(PROGRAM, ['streamableHttp'], {
         execArgv: ['--import', LOOPBACK_ONLY],
         env: { ...process.env, PORT: String(port) },
         stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+        detached: foreground, // in a process group of its own
     });
     let errors = '';
     child.stderr.setEncoding('utf8').on('data', (text) => (errors += text));
@@ -39,6 +41,7 @@ export async function startEverything({ port = 0 } = {}) {
         url: `http://127.0.0.1:${bound}/mcp`,
         port: bound,
         pid: child.pid,
+        exited,
         close: async () => {
             child.kill('SIGKILL'); // it has nothing to save, and waits for open streams otherwise
             await exited;

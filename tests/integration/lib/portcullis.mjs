@@ -62,7 +62,7 @@ export class Portcullis {
                 resolve(this.#exit);
             });
         });
-        child.stderr.setEncoding('utf8').on('data', (text) => this.#collect(text));
+        child.stderr?.setEncoding('utf8').on('data', (text) => this.#collect(text));
     }
 
     #collect(text) {
@@ -197,6 +197,9 @@ function policyText(policy, { port, adminPort }) {
  * @param {string[]} [options.args] further arguments of `serve`
  * @param {string} [options.binary] default: PORTCULLIS_BIN or build/dev/portcullis
  * @param {boolean} [options.ready] wait until every issuer has keys, too
+ * @param {boolean} [options.foreground] it logs to our own stderr, and a Ctrl-C is for us to pass on
+ * @param {number} [options.port] of `listen`, default: any that is free
+ * @param {number} [options.adminPort] of `admin`, the same
  * @returns {Promise<Portcullis>} to be ended with stop()
  */
 export async function startPortcullis({
@@ -205,8 +208,14 @@ export async function startPortcullis({
     args = [],
     binary = portcullisBinary(),
     ready = false,
+    foreground = false,
+    port,
+    adminPort,
 }) {
-    const addresses = { port: await freePort(), adminPort: await freePort() };
+    const addresses = {
+        port: port ?? (await freePort()),
+        adminPort: adminPort ?? (await freePort()),
+    };
     const given = typeof policy === 'function' ? policy(addresses) : policy;
     if (given.listen !== undefined) addresses.port = null;
     if (given.admin !== undefined) addresses.adminPort = null;
@@ -216,7 +225,8 @@ export async function startPortcullis({
     fs.writeFileSync(policyFile, policyText(given, addresses));
     const child = spawn(binary, ['serve', ...args, policyFile], {
         env: { ...process.env, ...env },
-        stdio: ['ignore', 'ignore', 'pipe'],
+        stdio: ['ignore', 'ignore', foreground ? 'inherit' : 'pipe'],
+        detached: foreground, // in a process group of its own
     });
     const portcullis = new Portcullis({ child, folder, policyFile, ...addresses });
     try {

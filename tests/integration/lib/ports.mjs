@@ -22,3 +22,8 @@ export async function freePort() {
         if (await canBind(port)) return port;
     }
 }
+
+/** PORT if it is free on 127.0.0.1, else (or for null) another one. */
+export async function choosePort(port) {
+    return port !== null && (await canBind(port)) ? port : freePort();
+}

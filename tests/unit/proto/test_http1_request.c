@@ -221,16 +221,29 @@ static void filter_tells_where_in_a_message_it_is(void **state)
 static void filter_stops_behind_each_message(void **state)
 {
     (void)state;
-    struct str one = small_request();
-    char two[256];
-    memcpy(two, one.ptr, one.len);
-    memcpy(two + one.len, one.ptr, one.len);
+    static const struct str messages[] = {
+        STR_INIT("GET /mcp HTTP/1.1\r\nHost: a\r\n\r\n"),
+        STR_INIT("POST /mcp HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"),
+        STR_INIT("POST /mcp HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                 "2\r\n{}\r\n0\r\n\r\n"),
+        STR_INIT("GET /mcp HTTP/1.0\r\n\r\n"),
+    };
     struct http1_request request;
     http1_request_init(&request, limits);
-    assert_int_equal(http1_request_feed(&request, two, 2 * one.len), one.len);
-    assert_int_equal(http1_request_feed(&request, two + one.len, one.len), one.len);
-    assert_int_equal(http1_request_feed(&request, two, 0), 0);
+    struct buf all = buf_make(1024);
+    for (size_t i = 0; i < ARRAY_LEN(messages); i++)
+        buf_append(&all, messages[i]);
+    assert_false(buf_failed(&all));
+    size_t used = 0;
+    for (size_t i = 0; i < ARRAY_LEN(messages); i++) {
+        size_t message = http1_request_feed(&request, all.ptr + used, all.len - used);
+        assert_int_equal(message, messages[i].len);
+        assert_true(http1_request_at_end(&request));
+        used += message;
+    }
+    assert_int_equal(http1_request_feed(&request, all.ptr, 0), 0);
     assert_true(http1_request_at_end(&request));
+    buf_free(&all);
 }
 
 static void filter_that_refused_takes_nothing_more(void **state)

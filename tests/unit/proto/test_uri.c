@@ -17,24 +17,66 @@ static const struct {
     bool has_query;
     bool ipv6;
 } good[] = {
-    {STR_INIT("https://mcp.example.com/mcp"), STR_INIT("mcp.example.com"),
-     STR_INIT("mcp.example.com"), 443, STR_INIT("/mcp"), {0}, true, false, false},
-    {STR_INIT("http://127.0.0.1:3000/mcp"), STR_INIT("127.0.0.1"), STR_INIT("127.0.0.1:3000"), 3000,
-     STR_INIT("/mcp"), {0}, false, false, false},
-    {STR_INIT("HTTPS://Example.COM"), STR_INIT("Example.COM"), STR_INIT("Example.COM"), 443,
-     STR_INIT(""), {0}, true, false, false},
-    {STR_INIT("http://[::1]:65535/"), STR_INIT("::1"), STR_INIT("[::1]:65535"), 65535,
-     STR_INIT("/"), {0}, false, false, true},
+    {STR_INIT("https://mcp.example.com/mcp"),
+     STR_INIT("mcp.example.com"),
+     STR_INIT("mcp.example.com"),
+     443,
+     STR_INIT("/mcp"),
+     {0},
+     true,
+     false,
+     false},
+    {STR_INIT("http://127.0.0.1:3000/mcp"),
+     STR_INIT("127.0.0.1"),
+     STR_INIT("127.0.0.1:3000"),
+     3000,
+     STR_INIT("/mcp"),
+     {0},
+     false,
+     false,
+     false},
+    {STR_INIT("HTTPS://Example.COM"),
+     STR_INIT("Example.COM"),
+     STR_INIT("Example.COM"),
+     443,
+     STR_INIT(""),
+     {0},
+     true,
+     false,
+     false},
+    {STR_INIT("http://[::1]:65535/"),
+     STR_INIT("::1"),
+     STR_INIT("[::1]:65535"),
+     65535,
+     STR_INIT("/"),
+     {0},
+     false,
+     false,
+     true},
     {STR_INIT("https://[2001:db8::1]?q"), STR_INIT("2001:db8::1"), STR_INIT("[2001:db8::1]"), 443,
      STR_INIT(""), STR_INIT("q"), true, true, true},
     {STR_INIT("http://my_service/a%20b?x=%41&y=/?:@"), STR_INIT("my_service"),
      STR_INIT("my_service"), 80, STR_INIT("/a%20b"), STR_INIT("x=%41&y=/?:@"), false, true, false},
     {STR_INIT("http://a:1?"), STR_INIT("a"), STR_INIT("a:1"), 1, STR_INIT(""), STR_INIT(""), false,
      true, false},
-    {STR_INIT("http://a./-._~!$&'()*+,;=:@"), STR_INIT("a."), STR_INIT("a."), 80,
-     STR_INIT("/-._~!$&'()*+,;=:@"), {0}, false, false, false},
-    {STR_INIT("http://" LABEL_63 ".x1/"), STR_INIT(LABEL_63 ".x1"), STR_INIT(LABEL_63 ".x1"), 80,
-     STR_INIT("/"), {0}, false, false, false},
+    {STR_INIT("http://a./-._~!$&'()*+,;=:@"),
+     STR_INIT("a."),
+     STR_INIT("a."),
+     80,
+     STR_INIT("/-._~!$&'()*+,;=:@"),
+     {0},
+     false,
+     false,
+     false},
+    {STR_INIT("http://" LABEL_63 ".x1/"),
+     STR_INIT(LABEL_63 ".x1"),
+     STR_INIT(LABEL_63 ".x1"),
+     80,
+     STR_INIT("/"),
+     {0},
+     false,
+     false,
+     false},
 };
 
 static void uri_parse_splits_what_is_well_formed(void **state)
@@ -80,7 +122,10 @@ static const struct {
     {"space in the host", STR_INIT("http://a b/"), URI_HOST},
     {"backslash before '@'", STR_INIT("http://good.com\\.evil.com/"), URI_HOST},
     {"escape in the host", STR_INIT("http://a%2eb/"), URI_HOST},
-    {"host that is not ASCII", STR_INIT("http://b\xc3\xbc" "cher.test/"), URI_HOST},
+    {"host that is not ASCII",
+     STR_INIT("http://b\xc3\xbc"
+              "cher.test/"),
+     URI_HOST},
     {"NUL in the host", STR_INIT("http://a\0.evil.com/"), URI_HOST},
     {"empty label", STR_INIT("http://a..b/"), URI_HOST},
     {"leading dot", STR_INIT("http://.a/"), URI_HOST},
@@ -163,12 +208,21 @@ static void uri_rc_has_a_text_for_each_fault(void **state)
 static void uri_host_is_loopback_for_names_and_addresses_of_this_machine(void **state)
 {
     (void)state;
-    static const char *const yes[] = {"127.0.0.1",       "127.255.0.9", "::1",          "0:0::1",
-                                      "localhost",       "LocalHost",   "localhost.",   "a.localhost",
-                                      "b.a.LOCALHOST."};
-    static const char *const no[] = {"128.0.0.1", "127.0.0.1.example.com", "localhost.example.com",
-                                     "xlocalhost", "::2", "0.0.0.0", "", "::", "10.0.0.1", "[::1]",
-                                     "127.1", "localhost.."};
+    static const char *const yes[] = {"127.0.0.1",  "127.255.0.9", "::1",
+                                      "0:0::1",     "localhost",   "LocalHost",
+                                      "localhost.", "a.localhost", "b.a.LOCALHOST."};
+    static const char *const no[] = {"128.0.0.1",
+                                     "127.0.0.1.example.com",
+                                     "localhost.example.com",
+                                     "xlocalhost",
+                                     "::2",
+                                     "0.0.0.0",
+                                     "",
+                                     "::",
+                                     "10.0.0.1",
+                                     "[::1]",
+                                     "127.1",
+                                     "localhost.."};
     for (size_t i = 0; i < ARRAY_LEN(yes); i++)
         if (!uri_host_is_loopback(str_from_cstr(yes[i])))
             fail_msg("%s is loopback", yes[i]);
@@ -210,11 +264,12 @@ static void uri_origin_is_scheme_host_and_port(void **state)
 static void uri_path_has_dots_in_every_spelling(void **state)
 {
     (void)state;
-    static const char *const yes[] = {"/..", "/.", "/../", "/a/../b", "/./", "..", ".", "/%2e",
-                                      "/%2E%2e/", "/.%2e", "/..;/", "/.;x=y/b", "/a%2f..", "/a\\..",
-                                      "/..%5cb", "/a/%2e%2e%3bx"};
-    static const char *const no[] = {"", "/", "/a", "/...", "/a.", "/.a", "/..a", "/a..", "//",
-                                     "/a.b/c", "/a;..", "/%252e", "/.well-known/x", "/%2", "/.%2"};
+    static const char *const yes[] = {
+        "/..",      "/.",    "/../",  "/a/../b",  "/./",     "..",     ".",       "/%2e",
+        "/%2E%2e/", "/.%2e", "/..;/", "/.;x=y/b", "/a%2f..", "/a\\..", "/..%5cb", "/a/%2e%2e%3bx"};
+    static const char *const no[] = {
+        "",       "/",     "/a",     "/...",           "/a.", "/.a", "/..a", "/a..", "//",
+        "/a.b/c", "/a;..", "/%252e", "/.well-known/x", "/%2", "/.%2"};
     for (size_t i = 0; i < ARRAY_LEN(yes); i++)
         if (!uri_path_has_dots(str_from_cstr(yes[i])))
             fail_msg("%s has dots", yes[i]);
@@ -227,13 +282,28 @@ static void uri_query_has_finds_a_parameter_in_every_spelling(void **state)
 {
     (void)state;
     struct str name = STR("access_token");
-    static const char *const yes[] = {"access_token=x", "access_token", "access_token=",
-                                      "a=b&access_token=x", "a=b;access_token=x",
-                                      "access%5Ftoken=x", "access%5ftoken", "%61ccess_token=x",
-                                      "&&access_token=x", "a&access_token&b", "a=access_token&access_token="};
-    static const char *const no[] = {"", "a=access_token", "access_tokens=x", "xaccess_token=x",
-                                     "access_toke=x", "Access_Token=x", "access-token=x",
-                                     "access%255Ftoken=x", "access_token%3Dx", "&", "access_token%"};
+    static const char *const yes[] = {"access_token=x",
+                                      "access_token",
+                                      "access_token=",
+                                      "a=b&access_token=x",
+                                      "a=b;access_token=x",
+                                      "access%5Ftoken=x",
+                                      "access%5ftoken",
+                                      "%61ccess_token=x",
+                                      "&&access_token=x",
+                                      "a&access_token&b",
+                                      "a=access_token&access_token="};
+    static const char *const no[] = {"",
+                                     "a=access_token",
+                                     "access_tokens=x",
+                                     "xaccess_token=x",
+                                     "access_toke=x",
+                                     "Access_Token=x",
+                                     "access-token=x",
+                                     "access%255Ftoken=x",
+                                     "access_token%3Dx",
+                                     "&",
+                                     "access_token%"};
     for (size_t i = 0; i < ARRAY_LEN(yes); i++)
         if (!uri_query_has(str_from_cstr(yes[i]), name))
             fail_msg("\"%s\" has it", yes[i]);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The body of an answer: none, counted, chunked (RFC 9112 7.1), or until the connection ends. */
-#include "base/err.h"
 #include "proto/chars_int.h"
 #include "proto/http1_response.h"
 
@@ -80,8 +79,7 @@ static bool step_framing(struct http1_body *body, char c)
     case CHUNK_SIZE:
         return step_size(body, c);
     case CHUNK_EXTENSION:
-        return c == '\r' ? step_to(body, c, '\r', CHUNK_SIZE_LF)
-                         : step_extra(body, c, CHARS_VALUE);
+        return c == '\r' ? step_to(body, c, '\r', CHUNK_SIZE_LF) : step_extra(body, c, CHARS_VALUE);
     case CHUNK_SIZE_LF:
         return step_size_lf(body, c);
     case CHUNK_DATA_CR:
@@ -100,8 +98,8 @@ static bool step_framing(struct http1_body *body, char c)
     case CHUNK_TRAILER_LF:
         return step_to(body, c, '\n', CHUNK_TRAILER);
     case CHUNK_LAST_LF:
-        body->done = true;
-        return c == '\n';
+        body->done = c == '\n';
+        return body->done;
     case CHUNK_DATA:
         break;
     }

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* proto/claims: the input is a payload. What is accepted satisfies rules 17 to 21 when they are read
+ * a second time from the tree, and time only ever turns "accepted" into "expired". */
+#include <math.h>
+
+#include "base/err.h"
+#include "oracle.h"
+#include "proto/base64url.h"
+#include "proto/claims.h"
+
+#define MAX_BYTES 65536
+#define NOW 1800000000
+#define SKEW 30
+
+static const struct str audiences[] = {STR_INIT("api"), STR_INIT("https://mcp.example.com/mcp")};
+
+static bool is_audience(const json_t *value)
+{
+    return json_is_string(value) && (str_eq(json_str(value), audiences[0]) ||
+                                     str_eq(json_str(value), audiences[1]));
+}
+
+static bool has_audience(const json_t *aud)
+{
+    const json_t *member;
+    bool found = is_audience(aud);
+    size_t i;
+    json_array_foreach(aud, i, member) {
+        if (json_string_length(member) == 0)
+            return false;
+        found |= is_audience(member);
+    }
+    return found;
+}
+
+/* A NumericDate as a real number: every limit here is far below 2^53. */
+static double seconds(const json_t *payload, const char *key, double missing)
+{
+    const json_t *value = json_object_get(payload, key);
+    ORACLE(value == NULL || json_is_number(value));
+    return value == NULL ? missing : floor(json_number_value(value));
+}
+
+static bool is_name_or_missing(const json_t *payload, const char *key)
+{
+    const json_t *value = json_object_get(payload, key);
+    return value == NULL || json_string_length(value) > 0;
+}
+
+static void check_accepted(const json_t *payload, const struct claims *claims)
+{
+    const json_t *client_id = json_object_get(payload, "client_id");
+    const json_t *azp = json_object_get(payload, "azp");
+    ORACLE(has_audience(json_object_get(payload, "aud")));
+    ORACLE(json_is_number(json_object_get(payload, "exp")));
+    ORACLE(NOW < seconds(payload, "exp", 0) + SKEW);
+    ORACLE(NOW >= seconds(payload, "nbf", 0) - SKEW);
+    ORACLE(seconds(payload, "iat", 0) <= NOW + 300);
+    ORACLE(json_string_length(json_object_get(payload, "sub")) > 0);
+    ORACLE(is_name_or_missing(payload, "client_id") && is_name_or_missing(payload, "azp"));
+    ORACLE(client_id != NULL || azp != NULL);
+    ORACLE(client_id == NULL || azp == NULL || json_equal(client_id, azp));
+    ORACLE(json_object_get(payload, "cnf") == NULL);
+    ORACLE(str_eq(claims->subject, json_get_str(payload, "sub")));
+    ORACLE(str_eq(claims->client, json_str(client_id != NULL ? client_id : azp)));
+    ORACLE(str_eq(claims->scope, json_get_str(payload, "scope")));
+    for (size_t i = 0; i < claims->scope.len; i++)
+        ORACLE(claims->scope.ptr[i] >= ' ' && claims->scope.ptr[i] < 0x7f);
+}
+
+/* Each name that a scope consists of is found in it, and is a token. */
+static void check_scope(struct str scope)
+{
+    struct str rest = scope;
+    struct str name;
+    while (str_split(&rest, ' ', &name)) {
+        ORACLE(scope_has(scope, name) == (name.len > 0));
+        ORACLE(scope_is_token(name) == (name.len > 0));
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct claims_context context = {audiences, ARRAY_LEN(audiences), NOW, SKEW};
+    struct buf segment = buf_make(2 * MAX_BYTES);
+    struct claims claims;
+    json_t *payload = NULL;
+    if (size > MAX_BYTES)
+        return 0;
+    ORACLE(base64url_encode_append(oracle_input(data, size), &segment) == 0);
+    enum claims_rc rc = claims_decode(buf_str(&segment), &payload);
+    buf_free(&segment);
+    ORACLE((rc == CLAIMS_OK) == (payload != NULL));
+    if (rc != CLAIMS_OK)
+        return 0;
+    ORACLE(json_is_object(payload));
+    if (claims_check(payload, &context, &claims) == CLAIMS_OK) {
+        check_accepted(payload, &claims);
+        check_scope(claims.scope);
+        context.now_s = claims.exp_s < INT64_MAX - SKEW ? claims.exp_s + SKEW : INT64_MAX / 2;
+        enum claims_rc later = claims_check_clock(&context, claims.exp_s, claims.nbf_s);
+        ORACLE(claims.exp_s >= INT64_MAX / 2 || later == CLAIMS_EXPIRED);
+    }
+    json_decref(payload);
+    return 0;
+}
