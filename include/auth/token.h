@@ -18,32 +18,32 @@
  * token_rc_description(). Add at the end of a group; the table in token.c must follow. */
 enum token_rc {
     TOKEN_OK,
-    TOKEN_BEARER,          /* rule 3: Bearer, and then not one b64token; the caller's finding */
-    TOKEN_TOO_LARGE,       /* rule 6 */
-    TOKEN_OPAQUE,          /* rule 7: one segment: not a JWT at all */
-    TOKEN_ENCRYPTED,       /* rule 7: five segments: JWE */
-    TOKEN_SEGMENTS,        /* rule 7 */
-    TOKEN_BASE64,          /* rule 8 */
-    TOKEN_HEADER,          /* rule 9 */
-    TOKEN_ALG,             /* rule 10 */
-    TOKEN_TYP,             /* rule 11 */
-    TOKEN_CRIT,            /* rule 12 */
-    TOKEN_KID,             /* rule 13: missing, empty, too long, not a string */
-    TOKEN_PAYLOAD,         /* not a JSON object, duplicate member, not UTF-8, too large */
-    TOKEN_ISSUER,          /* rule 16: iss missing or not one this route accepts */
-    TOKEN_UNKNOWN_KEY,     /* rule 13: kid not among the issuer's keys: refetch may help */
-    TOKEN_NO_KEYS,         /* rule 24: the issuer's keys were never loaded, or are too stale */
-    TOKEN_SIGNATURE,       /* rule 15 */
-    TOKEN_AUDIENCE,        /* rule 17 */
-    TOKEN_EXPIRED,         /* rule 18 */
-    TOKEN_EXP,             /* rule 18: missing or not a number */
-    TOKEN_NOT_YET_VALID,   /* rule 19: nbf ahead */
-    TOKEN_ISSUED_AHEAD,    /* rule 19: iat ahead */
-    TOKEN_TIME_CLAIM,      /* rule 19: nbf or iat not a number */
-    TOKEN_SUBJECT,         /* rule 20 */
-    TOKEN_CLIENT,          /* rule 20: client_id and azp differ, or are no strings */
+    TOKEN_BEARER,             /* rule 3: Bearer, and then not one b64token; the caller's finding */
+    TOKEN_TOO_LARGE,          /* rule 6 */
+    TOKEN_OPAQUE,             /* rule 7: one segment: not a JWT at all */
+    TOKEN_ENCRYPTED,          /* rule 7: five segments: JWE */
+    TOKEN_SEGMENTS,           /* rule 7 */
+    TOKEN_BASE64,             /* rule 8 */
+    TOKEN_HEADER,             /* rule 9 */
+    TOKEN_ALG,                /* rule 10 */
+    TOKEN_TYP,                /* rule 11 */
+    TOKEN_CRIT,               /* rule 12 */
+    TOKEN_KID,                /* rule 13: missing, empty, too long, not a string */
+    TOKEN_PAYLOAD,            /* not a JSON object, duplicate member, not UTF-8, too large */
+    TOKEN_ISSUER,             /* rule 16: iss missing or not one this route accepts */
+    TOKEN_UNKNOWN_KEY,        /* rule 13: kid not among the issuer's keys: refetch may help */
+    TOKEN_NO_KEYS,            /* rule 24: the issuer's keys were never loaded, or are too stale */
+    TOKEN_SIGNATURE,          /* rule 15 */
+    TOKEN_AUDIENCE,           /* rule 17 */
+    TOKEN_EXPIRED,            /* rule 18 */
+    TOKEN_EXP,                /* rule 18: missing or not a number */
+    TOKEN_NOT_YET_VALID,      /* rule 19: nbf ahead */
+    TOKEN_ISSUED_AHEAD,       /* rule 19: iat ahead */
+    TOKEN_TIME_CLAIM,         /* rule 19: nbf or iat not a number */
+    TOKEN_SUBJECT,            /* rule 20 */
+    TOKEN_CLIENT,             /* rule 20: client_id and azp differ, or are no strings */
     TOKEN_SENDER_CONSTRAINED, /* rule 21 */
-    TOKEN_SCOPE_CLAIM,     /* scope is present and not a string, or holds a foreign byte */
+    TOKEN_SCOPE_CLAIM,        /* scope is present and not a string, or holds a foreign byte */
     TOKEN_NO_MEMORY,
     TOKEN_RC_COUNT
 };
@@ -53,11 +53,11 @@ const char *token_rc_name(enum token_rc rc);
 /* Fixed, honest sentence for error_description; RFC 6750 3 characters only. */
 const char *token_rc_description(enum token_rc rc);
 
-#define TOKEN_FINGERPRINT_LEN 8 /* hex digits of the token's SHA-256 that may be logged (rule 27) */
+/* Rule 27: so many hex digits of a token's SHA-256 may be logged. */
+#define TOKEN_FINGERPRINT_LEN 8
 
 /* The digits and a NUL for the SHA-256 of a token, whatever the check says about it. */
-void token_fingerprint(const uint8_t digest[SHA256_LEN],
-                       char ret_hex[TOKEN_FINGERPRINT_LEN + 1]);
+void token_fingerprint(const uint8_t digest[SHA256_LEN], char ret_hex[TOKEN_FINGERPRINT_LEN + 1]);
 
 /* What a verified token says. Immutable and counted with plain references: it belongs to one worker
  * thread. Strings borrow from CLAIMS. */

@@ -2,12 +2,12 @@
 /* Tokens that were verified before, VALIDATION rule 26: a hit costs one SHA-256 and one comparison
  * instead of a signature check. Belongs to one worker thread.
  *
- * The key is the SHA-256 of the whole credential, and the credential itself is compared too. What is
- * cached is what does not depend on the route: the signature held under a key of the token's issuer,
- * and the claims are well-formed. The caller asks token_recheck() on every hit for the rest. An entry
- * ends at exp + skew, when its key left the set (token_cache_drop_missing_keys), on reload
- * (token_cache_clear), or as the one not used for longest when there is no room. Bytes of a token
- * are wiped when its entry ends. */
+ * The key is the SHA-256 of the whole credential, and the credential itself is compared too. What
+ * is cached is what does not depend on the route: the signature held under a key of the token's
+ * issuer, and the claims are well-formed. The caller asks token_recheck() on every hit for the
+ * rest. An entry ends at exp + skew, when its key left the set (token_cache_drop_missing_keys), on
+ * reload (token_cache_clear), or as the one not used for longest when there is no room. Bytes of a
+ * token are wiped when its entry ends. */
 #ifndef AUTH_TOKEN_CACHE_H
 #define AUTH_TOKEN_CACHE_H
 
@@ -33,13 +33,13 @@ struct token_cache_stats {
 struct token_cache *token_cache_make(size_t max_entries, size_t max_bytes);
 struct token_cache *token_cache_free(struct token_cache *cache); /* takes NULL, returns NULL */
 
-/* The identity of TOKEN whose SHA-256 is DIGEST, or NULL. The caller gets a reference. An entry past
- * exp + skew at NOW_S ends here. */
+/* The identity of TOKEN whose SHA-256 is DIGEST, or NULL. The caller gets a reference. An entry
+ * past exp + skew at NOW_S ends here. */
 struct identity *token_cache_lookup(struct token_cache *cache, const uint8_t digest[SHA256_LEN],
                                     struct str token, int64_t now_s);
 
-/* Remembers what token_check() said; takes a reference of its own. Without memory, or when the entry
- * alone is larger than the cache, nothing is remembered. */
+/* Remembers what token_check() said; takes a reference of its own. Without memory, or when the
+ * entry alone is larger than the cache, nothing is remembered. */
 void token_cache_insert(struct token_cache *cache, const uint8_t digest[SHA256_LEN],
                         struct str token, struct identity *identity);
 

@@ -23,6 +23,8 @@ struct log {
     enum log_format format;
     bool colour; /* text format only */
     struct buf pending;
+    int64_t second;   /* that STAMP shows */
+    char stamp[24];   /* "2026-11-21T03:00:00" */
     uint64_t dropped;       /* lines lost since the last report */
     uint64_t dropped_total; /* lines lost in all, for the metrics */
 };

@@ -33,6 +33,7 @@ struct request {
     struct str query; /* without '?'; absent without one */
     unsigned n_authorization;
     struct str authorization;
+    struct str token; /* the credential, once the bearer stage has passed */
     struct str origin;       /* absent without an Origin field */
     struct str content_type; /* absent without one */
     struct str forwarded_for; /* all its lines as one list, in the arena */

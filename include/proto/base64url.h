@@ -2,8 +2,8 @@
 /* base64url without padding (RFC 4648 5, RFC 7515 2), strict: one text for one run of bytes.
  *
  * Refused: padding, any byte outside the alphabet (also blanks and line ends), a length that no
- * bytes encode to (4n + 1), and unused bits that are not zero. So decoding and encoding again always
- * gives the same text back. */
+ * bytes encode to (4n + 1), and unused bits that are not zero. So decoding and encoding again
+ * always gives the same text back. */
 #ifndef PROTO_BASE64URL_H
 #define PROTO_BASE64URL_H
 
@@ -23,8 +23,8 @@ static inline size_t base64url_decoded_len(size_t text_len)
     return text_len / 4 * 3 + text_len % 4 * 3 / 4;
 }
 
-/* Decodes TEXT into the CAP bytes at RET_BYTES. 0; -EINVAL: not strict base64url; -ENOSPC: more than
- * CAP bytes. Nothing is written on failure. */
+/* Decodes TEXT into the CAP bytes at RET_BYTES. 0; -EINVAL: not strict base64url; -ENOSPC: more
+ * than CAP bytes. Nothing is written on failure. */
 int base64url_decode(struct str text, uint8_t *ret_bytes, size_t cap, size_t *ret_len);
 
 /* Decodes TEXT behind the content of OUT. 0; -EINVAL; -EMSGSIZE or -ENOMEM of the buffer. The

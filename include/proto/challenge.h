@@ -11,7 +11,7 @@
 struct challenge {
     struct str resource_metadata; /* absolute URL of the metadata document */
     struct str scope;             /* names joined by SP */
-    struct str error;             /* "invalid_token", ...: no credentials, no error (RFC 6750 3.1) */
+    struct str error; /* "invalid_token", ...: no credentials, no error (RFC 6750 3.1) */
     struct str error_description;
 };
 

@@ -16,17 +16,17 @@
 
 enum claims_rc {
     CLAIMS_OK,
-    CLAIMS_MALFORMED,      /* the payload is not a JSON object, has a duplicate member, ... */
-    CLAIMS_AUDIENCE,       /* 17: missing, empty, malformed, or none of the accepted ones */
-    CLAIMS_EXP,            /* 18: missing, or not a number in range */
-    CLAIMS_EXPIRED,        /* 18 */
-    CLAIMS_TIME,           /* 19: nbf or iat is not a number in range */
-    CLAIMS_NOT_YET_VALID,  /* 19: nbf ahead */
-    CLAIMS_ISSUED_AHEAD,   /* 19: iat ahead */
-    CLAIMS_SUBJECT,        /* 20: missing, empty or not a string */
-    CLAIMS_CLIENT,         /* 20: neither client_id nor azp, not a string, or they differ */
-    CLAIMS_CONFIRMATION,   /* 21: cnf: the token is bound to a key the caller did not prove */
-    CLAIMS_SCOPE,          /* scope is not a string of scope tokens and SP (RFC 6749 3.3) */
+    CLAIMS_MALFORMED,     /* the payload is not a JSON object, has a duplicate member, ... */
+    CLAIMS_AUDIENCE,      /* 17: missing, empty, malformed, or none of the accepted ones */
+    CLAIMS_EXP,           /* 18: missing, or not a number in range */
+    CLAIMS_EXPIRED,       /* 18 */
+    CLAIMS_TIME,          /* 19: nbf or iat is not a number in range */
+    CLAIMS_NOT_YET_VALID, /* 19: nbf ahead */
+    CLAIMS_ISSUED_AHEAD,  /* 19: iat ahead */
+    CLAIMS_SUBJECT,       /* 20: missing, empty or not a string */
+    CLAIMS_CLIENT,        /* 20: neither client_id nor azp, not a string, or they differ */
+    CLAIMS_CONFIRMATION,  /* 21: cnf: the token is bound to a key the caller did not prove */
+    CLAIMS_SCOPE,         /* scope is not a string of scope tokens and SP (RFC 6749 3.3) */
     CLAIMS_NO_MEMORY,
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One JSON Web Key as a verification key: RFC 7517, RFC 7518 6.3, VALIDATION rule 14.
- * The only members used are kty, kid, use, key_ops, alg, n and e; x5c and x5t are never looked at. */
+ * The only members used are kty, kid, use, key_ops, alg, n and e; x5c and x5t are never looked at.
+ */
 #ifndef PROTO_JWK_H
 #define PROTO_JWK_H
 
@@ -20,22 +21,23 @@ struct evp_pkey_st;
 
 struct jwk {
     struct str kid;
-    struct str alg;          /* absent when the JWK names none */
-    char *text;              /* owned: what kid and alg borrow from */
-    struct evp_pkey_st *key; /* RSA public key, owned */
+    struct str alg;                         /* absent when the JWK names none */
+    char *text;                             /* owned: what kid and alg borrow from */
+    struct evp_pkey_st *key;                /* RSA public key, owned */
     uint8_t thumbprint[JWK_THUMBPRINT_LEN]; /* of n and e (RFC 7638) */
 };
 
 enum jwk_rc {
     JWK_OK,
     JWK_NOT_OBJECT,
-    JWK_KTY,     /* not RSA */
-    JWK_KID,     /* missing, empty, not a string, longer than 256 bytes */
-    JWK_USE,     /* use present and not "sig", or key_ops present without "verify" */
-    JWK_ALG,     /* alg present and not allowed by the policy */
-    JWK_PRIVATE, /* d, p, q, dp, dq, qi, oth or k present */
-    JWK_MODULUS, /* n missing, not strict base64url, even, or not 2048..8192 bits */
-    JWK_EXPONENT, /* e missing, even, 3 or less, or above 32 bits; 65537 is usual; 17 bits at least */
+    JWK_KTY,      /* not RSA */
+    JWK_KID,      /* missing, empty, not a string, longer than 256 bytes */
+    JWK_USE,      /* use present and not "sig", or key_ops present without "verify" */
+    JWK_ALG,      /* alg present and not allowed by the policy */
+    JWK_PRIVATE,  /* d, p, q, dp, dq, qi, oth or k present */
+    JWK_MODULUS,  /* n missing, not strict base64url, even, or not 2048..8192 bits */
+    JWK_EXPONENT, /* e missing, even, 3 or less, or above 32 bits; 65537 is usual; 17 bits at least
+                   */
     JWK_NO_MEMORY,
 };
 const char *jwk_rc_text(enum jwk_rc rc);

@@ -62,8 +62,8 @@ struct jws_header {
     struct str kid; /* borrows from json */
 };
 
-/* Rules 9 to 13 for the header segment of a split token, as far as they need nothing but the header:
- * "alg" must be one that we support at all; whether the policy allows it for the issuer is
+/* Rules 9 to 13 for the header segment of a split token, as far as they need nothing but the
+ * header: "alg" must be one that we support at all; whether the policy allows it for the issuer is
  * jws_alg_is_allowed(). JWS_OK gives *ret_header, to be freed with jws_header_clear(). */
 enum jws_rc jws_header_read(struct str segment, struct jws_header *ret_header);
 /* Frees what the header owns; harmless on a zeroed one. */
@@ -71,7 +71,7 @@ void jws_header_clear(struct jws_header *header);
 
 /* What one thread needs to verify: fetched digests and a context that is used again and again. */
 struct jws_verifier;
-struct jws_verifier *jws_verifier_make(void);                           /* NULL: no memory */
+struct jws_verifier *jws_verifier_make(void);                          /* NULL: no memory */
 struct jws_verifier *jws_verifier_free(struct jws_verifier *verifier); /* takes NULL, gives NULL */
 
 /* Rule 15: JWS_OK when PARTS is signed with KEY under ALG. JWS_ALG when the key names another

@@ -18,8 +18,8 @@ enum oauth_meta_rc {
     OAUTH_META_MALFORMED, /* not a JSON object, too large, a duplicate member */
     OAUTH_META_ISSUER,    /* issuer missing, or not byte for byte the expected one (RFC 8414 3.3) */
     OAUTH_META_JWKS_URI,  /* jwks_uri missing, or not an absolute URL */
-    OAUTH_META_ORIGIN,    /* jwks_uri on another origin: URLs come from the policy or stay at home */
-    OAUTH_META_INSECURE,  /* jwks_uri is plain http and that is not allowed for this issuer */
+    OAUTH_META_ORIGIN,   /* jwks_uri on another origin: URLs come from the policy or stay at home */
+    OAUTH_META_INSECURE, /* jwks_uri is plain http and that is not allowed for this issuer */
     OAUTH_META_NO_MEMORY,
 };
 /* A sentence fragment for people: "names another issuer". */

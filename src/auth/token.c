@@ -8,7 +8,7 @@
 #include "proto/claims.h"
 
 /* What the client is told about rule 7: the usual cause, and where it is cured. */
-#define NO_AUDIENCE_HINT                                                                   \
+#define NO_AUDIENCE_HINT                                                                          \
     ": the client asked for no audience; enable the Resource Parameter Compatibility Profile or " \
     "set a default audience at the authorization server"
 
@@ -25,17 +25,15 @@ static const struct {
     [TOKEN_SEGMENTS] = {"token_malformed", "The access token is not a compact JWS"},
     [TOKEN_BASE64] = {"token_encoding", "The access token is not strict base64url"},
     [TOKEN_HEADER] = {"bad_header", "The header of the access token is malformed"},
-    [TOKEN_ALG] = {"wrong_algorithm",
-                   "The access token is not signed with an accepted algorithm"},
+    [TOKEN_ALG] = {"wrong_algorithm", "The access token is not signed with an accepted algorithm"},
     [TOKEN_TYP] = {"wrong_type", "The token is not an access token"},
-    [TOKEN_CRIT] = {"critical_header",
-                    "The access token needs an extension that is not supported"},
+    [TOKEN_CRIT] = {"critical_header", "The access token needs an extension that is not supported"},
     [TOKEN_KID] = {"bad_key_id", "The access token does not name its signing key"},
     [TOKEN_PAYLOAD] = {"bad_payload", "The payload of the access token is malformed"},
     [TOKEN_ISSUER] = {"wrong_issuer",
                       "The access token was not issued by an accepted authorization server"},
-    [TOKEN_UNKNOWN_KEY] = {"unknown_key",
-                           "The access token is signed with a key that its issuer does not publish"},
+    [TOKEN_UNKNOWN_KEY] =
+        {"unknown_key", "The access token is signed with a key that its issuer does not publish"},
     [TOKEN_NO_KEYS] = {"no_keys",
                        "The keys of the authorization server are not available at the moment"},
     [TOKEN_SIGNATURE] = {"bad_signature", "The signature of the access token is wrong"},
@@ -197,8 +195,8 @@ static enum token_rc check_algorithm(struct check *check)
 {
     const struct issuer_config *issuer = &check->context->config->issuers[check->issuer_index];
     return jws_alg_is_allowed(check->header.alg, issuer->algorithms, issuer->n_algorithms)
-               ? TOKEN_OK
-               : TOKEN_ALG;
+             ? TOKEN_OK
+             : TOKEN_ALG;
 }
 
 static int64_t keys_age_ms(const struct token_context *context, size_t issuer_index)
@@ -255,8 +253,8 @@ static enum token_rc check_claims(struct check *check)
 
 /* The order of VALIDATION: cheap first, and nothing believed before the signature. */
 static enum token_rc (*const steps[])(struct check *check) = {
-    check_size,   check_form,      check_header, check_payload,   check_issuer,
-    check_algorithm, check_key, check_signature, check_claims,
+    check_size,      check_form, check_header,    check_payload, check_issuer,
+    check_algorithm, check_key,  check_signature, check_claims,
 };
 
 /* A token that never expires in practice must not overflow into one that has. */

@@ -42,10 +42,9 @@ static size_t json_bytes(json_t *value)
     json_t *member;
     if (json_is_object(value))
         bytes += JSON_OBJECT_BYTES;
-    json_object_foreach(value, key, member)
-        bytes += JSON_MEMBER_BYTES + strlen(key) + json_bytes(member);
-    json_array_foreach(value, index, member)
-        bytes += sizeof(member) + json_bytes(member);
+    json_object_foreach(value, key, member) bytes +=
+        JSON_MEMBER_BYTES + strlen(key) + json_bytes(member);
+    json_array_foreach(value, index, member) bytes += sizeof(member) + json_bytes(member);
     return bytes;
 }
 
@@ -156,8 +155,8 @@ static void make_room(struct token_cache *cache, size_t bytes)
 void token_cache_insert(struct token_cache *cache, const uint8_t digest[SHA256_LEN],
                         struct str token, struct identity *identity)
 {
-    const size_t bytes = sizeof(struct entry) + token.len + sizeof(*identity) +
-                         identity->kid.len + json_bytes(identity->claims);
+    const size_t bytes = sizeof(struct entry) + token.len + sizeof(*identity) + identity->kid.len +
+                         json_bytes(identity->claims);
     struct entry *older = find(cache, digest, token);
     if (older != NULL) /* verified twice at once: the newer verdict counts */
         end_entry(cache, older);
@@ -180,8 +179,7 @@ void token_cache_drop_missing_keys(struct token_cache *cache, struct keyset *con
     LIST_FOREACH (node, &cache->by_use) {
         struct entry *entry = LIST_ENTRY(node, struct entry, by_use);
         const struct identity *identity = entry->identity;
-        if (!keyset_contains(keysets[identity->issuer_index], identity->kid,
-                             identity->thumbprint))
+        if (!keyset_contains(keysets[identity->issuer_index], identity->kid, identity->thumbprint))
             end_entry(cache, entry);
     }
 }

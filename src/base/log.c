@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,18 +19,23 @@ struct log log_make(int fd, enum log_level level, enum log_format format)
     return (struct log){.fd = fd, .level = level, .format = format, .pending = buf_make(LOG_MAX_PENDING)};
 }
 
-/* RFC 3339 with milliseconds, UTC. */
-static void append_time(struct buf *out, const struct clock *when)
+/* RFC 3339 with milliseconds, UTC. The part down to the second is made once per second. */
+static void append_time(struct log *log, const struct clock *when)
 {
-    char text[40];
+    int64_t second = clock_wall_s(when);
+    unsigned ms = (unsigned)(when->wall_us / 1000 % 1000);
     struct tm tm;
-    time_t seconds = (time_t)(when->wall_us / 1000000);
-    if (gmtime_r(&seconds, &tm) == NULL)
-        return;
-    size_t len = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-    int r = snprintf(text + len, sizeof(text) - len, ".%03dZ", (int)(when->wall_us / 1000 % 1000));
-    if (r > 0)
-        (void)buf_append(out, str_make(text, len + (size_t)r));
+    if (second != log->second) {
+        time_t seconds = (time_t)second;
+        if (gmtime_r(&seconds, &tm) == NULL ||
+            strftime(log->stamp, sizeof(log->stamp), "%Y-%m-%dT%H:%M:%S", &tm) == 0)
+            return;
+        log->second = second;
+    }
+    char millis[] = {'.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10),
+                     'Z'};
+    (void)buf_append_cstr(&log->pending, log->stamp);
+    (void)buf_append(&log->pending, str_make(millis, sizeof(millis)));
 }
 
 static void append_i64(struct buf *out, int64_t value)
@@ -68,7 +72,7 @@ static void append_json_line(struct log *log, const struct clock *when, enum log
 {
     struct buf *out = &log->pending;
     (void)buf_append(out, STR("{\"time\":\""));
-    append_time(out, when);
+    append_time(log, when);
     (void)buf_append(out, STR("\",\"level\":\""));
     (void)buf_append_cstr(out, level_names[level]);
     (void)buf_append(out, STR("\",\"event\":\""));
@@ -90,7 +94,7 @@ static void append_text_line(struct log *log, const struct clock *when, enum log
 {
     static const char *const colours[] = {"\033[31m", "\033[33m", "\033[32m", "\033[2m"};
     struct buf *out = &log->pending;
-    append_time(out, when);
+    append_time(log, when);
     (void)buf_printf(out, " %s%-5s%s %s", log->colour ? colours[level] : "", level_names[level],
                      log->colour ? "\033[0m" : "", event);
     for (size_t i = 0; i < n_fields; i++) {

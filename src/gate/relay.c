@@ -121,9 +121,11 @@ static void on_head(void *ctx, const struct http1_response_head *head)
     struct relay *relay = &txn->relay;
     bool events = is_event_stream(head);
     relay->status = head->status;
-    relay->reply = ARENA_NEW(exchange_arena(txn->exchange), struct reply);
+    relay->reply = arena_alloc(exchange_arena(txn->exchange), sizeof(struct reply));
     if (relay->reply != NULL) {
         relay->reply->status = head->status;
+        relay->reply->n_fields = 0;
+        relay->reply->body = buf_make(0);
         reply_add_common(txn, relay->reply);
     }
     if (relay->reply == NULL || !copy_fields(txn, head)) {

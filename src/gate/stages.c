@@ -74,8 +74,7 @@ static enum step stage_origin(struct txn *txn)
 
 static enum step stage_bearer(struct txn *txn)
 {
-    struct str token;
-    const struct request *request = &txn->request;
+    struct request *request = &txn->request;
     if (str_is_set(request->query) && uri_query_has(request->query, STR("access_token"))) {
         reply_invalid_request(txn, "token_in_query",
                               "An access token may not be sent in the query");
@@ -89,7 +88,7 @@ static enum step stage_bearer(struct txn *txn)
         reply_invalid_request(txn, "two_credentials", "More than one Authorization field was sent");
         return STEP_REPLY;
     }
-    switch (bearer_parse(request->authorization, &token)) {
+    switch (bearer_parse(request->authorization, &request->token)) {
     case BEARER_OK:
         return STEP_NEXT;
     case BEARER_OTHER_SCHEME:
@@ -152,10 +151,8 @@ static enum token_rc check_token(struct txn *txn, struct str token, size_t *ret_
 
 static enum step stage_token(struct txn *txn)
 {
-    struct str token = {0};
     size_t issuer;
-    (void)bearer_parse(txn->request.authorization, &token);
-    enum token_rc rc = check_token(txn, token, &issuer);
+    enum token_rc rc = check_token(txn, txn->request.token, &issuer);
     if (rc == TOKEN_OK) {
         txn->worker->stale_accepts += txn->identity->stale_keys ? 1 : 0;
         return STEP_NEXT;

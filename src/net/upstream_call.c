@@ -164,7 +164,7 @@ static int64_t idle_time(const struct http1_response_head *head)
 static bool feed_head(struct upstream_conn *conn, struct str bytes, size_t *ret_used)
 {
     struct upstream_call *call = conn->call;
-    struct http1_response_head head;
+    NOT_ZEROED struct http1_response_head head;
     enum http1_response_rc rc = http1_response_head(bytes, &call->scanned, &head, ret_used);
     if (rc != HTTP1_RESPONSE_OK) {
         call_finish(call, UPSTREAM_BAD_ANSWER, http1_response_rc_name(rc));

@@ -6,6 +6,7 @@
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /* The value of a character plus one; 0 for every byte outside the alphabet. */
+/* clang-format off */
 static const uint8_t sextets[256] = {
     ['A'] = 1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13,
     ['N'] = 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26,
@@ -15,6 +16,7 @@ static const uint8_t sextets[256] = {
     ['-'] = 63,
     ['_'] = 64,
 };
+/* clang-format on */
 
 /* Only for characters that base64url_is_valid() has seen. */
 static uint32_t sextet(char c)

@@ -1,20 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/bearer.h"
 
+#include "proto/chars_int.h"
 #include "proto/field.h"
-
-/* b64token without the padding: RFC 6750 2.1. */
-static bool is_b64token_char(char c)
-{
-    return ascii_is_alpha(c) || ascii_is_digit(c) || (c != '\0' && strchr("-._~+/", c) != NULL);
-}
 
 /* 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"=" */
 static bool is_b64token(struct str s)
 {
-    size_t i = 0;
-    while (i < s.len && is_b64token_char(s.ptr[i]))
-        i++;
+    size_t i = chars_run(s.ptr, s.len, CHARS_B64TOKEN);
     if (i == 0)
         return false;
     while (i < s.len && s.ptr[i] == '=')

@@ -5,7 +5,7 @@
 #define TV (CHARS_TOKEN | CHARS_VALUE)
 #define UV (CHARS_PATH | CHARS_QUERY | CHARS_VALUE)
 #define UTV (UV | CHARS_TOKEN)
-#define ALNUM (UTV | CHARS_HOST)
+#define ALNUM (UTV | CHARS_HOST | CHARS_B64TOKEN)
 
 /* Ranges in designators are a GNU extension that both compilers have. */
 __extension__ const uint8_t chars_class[256] = {
@@ -21,11 +21,11 @@ __extension__ const uint8_t chars_class[256] = {
     ['('] = UV,
     [')'] = UV,
     ['*'] = UTV,
-    ['+'] = UTV,
+    ['+'] = UTV | CHARS_B64TOKEN,
     [','] = UV,
     ['-'] = ALNUM,
     ['.'] = ALNUM,
-    ['/'] = UV,
+    ['/'] = UV | CHARS_B64TOKEN,
     ['0' ... '9'] = ALNUM | CHARS_HEX,
     [':'] = UV,
     [';'] = UV,
@@ -47,7 +47,7 @@ __extension__ const uint8_t chars_class[256] = {
     ['{'] = V,
     ['|'] = TV,
     ['}'] = V,
-    ['~'] = UTV,
+    ['~'] = UTV | CHARS_B64TOKEN,
     [0x80 ... 0xff] = V,
 };
 

@@ -16,6 +16,7 @@ enum {
     CHARS_HOST = 0x08,  /* letters, digits, '-', '.', '_': the host names that are in use */
     CHARS_HEX = 0x10,   /* HEXDIG, both cases */
     CHARS_VALUE = 0x20, /* field-vchar, SP, HTAB (RFC 9110 5.5) */
+    CHARS_B64TOKEN = 0x40, /* b64token without its padding (RFC 6750 2.1) */
 };
 
 extern const uint8_t chars_class[256];

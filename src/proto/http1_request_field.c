@@ -58,9 +58,9 @@ static const struct rule {
 
 static uint8_t find_rule(enum field_id id)
 {
-    for (uint8_t i = 1; i < ARRAY_LEN(rules); i++)
+    for (size_t i = 1; i < ARRAY_LEN(rules); i++)
         if (rules[i].id == id)
-            return i;
+            return (uint8_t)i;
     return 0;
 }
 

@@ -93,8 +93,8 @@ static bool read_number(const json_t *object, const char *key, uint8_t *ret_byte
                         size_t *ret_len)
 {
     struct str text = json_get_str(object, key);
-    return text.len > 0 && base64url_decode(text, ret_bytes, cap, ret_len) == 0 &&
-           *ret_len > 0 && ret_bytes[0] != 0 && (ret_bytes[*ret_len - 1] & 1) == 1;
+    return text.len > 0 && base64url_decode(text, ret_bytes, cap, ret_len) == 0 && *ret_len > 0 &&
+           ret_bytes[0] != 0 && (ret_bytes[*ret_len - 1] & 1) == 1;
 }
 
 static bool read_modulus(const json_t *object, struct rsa_numbers *ret_numbers)

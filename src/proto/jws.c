@@ -210,8 +210,8 @@ static bool begin(struct jws_verifier *verifier, enum jws_alg alg, EVP_PKEY *key
 {
     const int padding = algorithms_table[alg].padding;
     EVP_PKEY_CTX *pctx = NULL; /* belongs to the digest context */
-    if (EVP_DigestVerifyInit(verifier->ctx, &pctx,
-                             verifier->digests[algorithms_table[alg].digest], NULL, key) != 1 ||
+    if (EVP_DigestVerifyInit(verifier->ctx, &pctx, verifier->digests[algorithms_table[alg].digest],
+                             NULL, key) != 1 ||
         EVP_PKEY_CTX_set_rsa_padding(pctx, padding) != 1)
         return false;
     return padding != RSA_PKCS1_PSS_PADDING ||

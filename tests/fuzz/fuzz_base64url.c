@@ -29,8 +29,8 @@ static void check_decoded(struct str text, struct str bytes)
     ORACLE(theirs != NULL);
     ORACLE(base64url_encode_append(bytes, &again) == 0);
     ORACLE(str_eq(buf_str(&again), text));
-    int len = EVP_DecodeBlock(theirs, (const unsigned char *)buf_str(&standard).ptr,
-                              (int)standard.len);
+    int len =
+        EVP_DecodeBlock(theirs, (const unsigned char *)buf_str(&standard).ptr, (int)standard.len);
     ORACLE(len >= 0 && (size_t)len >= bytes.len);
     ORACLE(str_eq(str_make((char *)theirs, bytes.len), bytes));
     free(theirs);

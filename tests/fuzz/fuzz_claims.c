@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* proto/claims: the input is a payload. What is accepted satisfies rules 17 to 21 when they are read
- * a second time from the tree, and time only ever turns "accepted" into "expired". */
+/* proto/claims: the input is a payload. What is accepted satisfies rules 17 to 21 when they are
+ * read a second time from the tree, and time only ever turns "accepted" into "expired". */
 #include <math.h>
 
 #include "base/err.h"
@@ -16,8 +16,8 @@ static const struct str audiences[] = {STR_INIT("api"), STR_INIT("https://mcp.ex
 
 static bool is_audience(const json_t *value)
 {
-    return json_is_string(value) && (str_eq(json_str(value), audiences[0]) ||
-                                     str_eq(json_str(value), audiences[1]));
+    return json_is_string(value) &&
+           (str_eq(json_str(value), audiences[0]) || str_eq(json_str(value), audiences[1]));
 }
 
 static bool has_audience(const json_t *aud)
@@ -25,7 +25,8 @@ static bool has_audience(const json_t *aud)
     const json_t *member;
     bool found = is_audience(aud);
     size_t i;
-    json_array_foreach(aud, i, member) {
+    json_array_foreach(aud, i, member)
+    {
         if (json_string_length(member) == 0)
             return false;
         found |= is_audience(member);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* proto/jsonrpc: an answer to whatever body is one JSON value that carries the id of the request, and
- * what is called a request really is one when it is read a second time. */
+/* proto/jsonrpc: an answer to whatever body is one JSON value that carries the id of the request,
+ * and what is called a request really is one when it is read a second time. */
 #include "oracle.h"
 #include "proto/jsonrpc.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* auth/keyset and proto/jwk: every key that a document yields satisfies rule 14 when the document is
- * read a second time with jansson and OpenSSL's base64, and no kid yields two keys. */
+/* auth/keyset and proto/jwk: every key that a document yields satisfies rule 14 when the document
+ * is read a second time with jansson and OpenSSL's base64, and no kid yields two keys. */
 #include <openssl/evp.h>
 
 #include "auth/keyset.h"
@@ -33,9 +33,9 @@ static bool lists_verify(const json_t *key_ops)
 {
     const json_t *member;
     size_t i;
-    json_array_foreach(key_ops, i, member)
-        if (json_is_string(member) && strcmp(json_string_value(member), "verify") == 0)
-            return true;
+    json_array_foreach(key_ops, i,
+                       member) if (json_is_string(member) &&
+                                   strcmp(json_string_value(member), "verify") == 0) return true;
     return false;
 }
 
@@ -80,7 +80,8 @@ static size_t count_kept(const json_t *keys, const struct keyset *keyset)
     const json_t *object;
     size_t kept = 0;
     size_t i;
-    json_array_foreach(keys, i, object) {
+    json_array_foreach(keys, i, object)
+    {
         const struct str kid = json_get_str(object, "kid");
         const struct jwk *key = str_is_set(kid) ? keyset_find(keyset, kid) : NULL;
         enum jwk_rc rc;
@@ -109,8 +110,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ORACLE((keyset != NULL) == (r == 0));
     if (r != 0)
         return 0;
-    json_t *root = json_loadb(document.ptr, document.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
-                              &error);
+    json_t *root =
+        json_loadb(document.ptr, document.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     const json_t *keys = json_object_get(root, "keys");
     ORACLE(report.usable == keyset_count(keyset) && report.usable > 0);
     ORACLE(report.usable + report.skipped == json_array_size(keys));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* proto/jws: the segments of a token that splits make up the input again and are canonical; a header
- * that is accepted holds, read with jansson alone, what the rules ask for. */
+/* proto/jws: the segments of a token that splits make up the input again and are canonical; a
+ * header that is accepted holds, read with jansson alone, what the rules ask for. */
 #include "oracle.h"
 #include "proto/base64url.h"
 #include "proto/jws.h"

@@ -13,12 +13,12 @@
 /* libFuzzer's contract. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define ORACLE(promise)                                                            \
-    do {                                                                           \
-        if (!(promise)) {                                                          \
+#define ORACLE(promise)                                                                 \
+    do {                                                                                \
+        if (!(promise)) {                                                               \
             (void)fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #promise); \
-            abort();                                                               \
-        }                                                                          \
+            abort();                                                                    \
+        }                                                                               \
     } while (0)
 
 static inline struct str oracle_input(const uint8_t *data, size_t size)

@@ -1,57 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// The life of an issuer's keys: start without the issuer, rotation, outage, garbage, floods, discovery
-// (rules 13, 24 and 25 of the token validation, and "JWKS life cycle").
+// The life of an issuer's keys: start without the issuer, rotation, outage, floods (rules 13, 24 and 25
+// of the token validation, and "JWKS life cycle"). What it publishes is in jwks-documents.test.mjs.
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import net from 'node:net';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 
+import {
+    assertGood,
+    assertNoKeys,
+    assertUnknownKey,
+    jwksPolicy,
+    statusOf,
+    strangeToken,
+    withScene,
+} from './lib/key-outcomes.mjs';
 import { eventually, rounds, rssKib, SANITIZED, sleep } from './lib/observe.mjs';
-import { openScene } from './lib/scene.mjs';
 import { newSigningKey } from './lib/tokens.mjs';
-
-const UNKNOWN_KEY = 'The access token is signed with a key that its issuer does not publish';
-
-/** Runs BODY with a scene of its own. */
-async function withScene(options, body) {
-    const scene = await openScene(options);
-    try {
-        await body(scene);
-    } finally {
-        await scene.close();
-    }
-}
-
-const jwksPolicy = (jwks) => ({ policy: { jwks } });
-
-const statusOf = async (scene, target) => {
-    const answer = await fetch(scene.gate.adminUrl(target));
-    await answer.arrayBuffer();
-    return answer.status;
-};
-
-async function assertNoKeys(scene, token) {
-    const answer = await scene.post(token);
-    assert.equal(answer.status, 503, answer.content);
-    assert.equal(answer.headers.get('www-authenticate'), null);
-    assert.match(answer.headers.get('retry-after'), /^[1-9]\d*$/);
-    assert.equal(answer.headers.get('cache-control'), 'no-store');
-    assert.equal(JSON.parse(answer.content).error, 'temporarily_unavailable');
-}
-
-async function assertUnknownKey(scene, token) {
-    const answer = await scene.post(token);
-    assert.equal(answer.status, 401, answer.content);
-    assert.equal(JSON.parse(answer.content).error_description, UNKNOWN_KEY);
-}
-
-const assertGood = async (scene, token) => {
-    const answer = await scene.post(token);
-    assert.equal(answer.status, 200, answer.content);
-};
-
-/** A token that names a key of which nobody has heard. */
-const strangeToken = (scene, n = 0) => scene.tenant.mint({}, { header: { kid: `nobody's ${n}` } });
 
 /**
  * Calls from CLIENTS loops with fresh tokens until the returned function is called; that gives every
@@ -116,7 +79,7 @@ describe('rotation', () => {
             const old = tenant.key;
             tenant.signWith(await tenant.addKey());
             const from = tenant.fetches.length;
-            tenant.faults.jwks = { kind: 'slow', ms: 1500 };
+            tenant.faults.jwks = { kind: 'slow', ms: 3000 };
 
             const start = performance.now();
             const waiting = Array.from({ length: 50 }, () => scene.post(tenant.mint()));
@@ -125,7 +88,7 @@ describe('rotation', () => {
                 scene.post(tenant.mint({}, { key: old })),
             );
             for (const answer of await Promise.all(others)) assert.equal(answer.status, 200);
-            assert.ok(performance.now() - start < 1400, 'the others did not wait for the issuer');
+            assert.ok(performance.now() - start < 2900, 'the others did not wait for the issuer');
 
             for (const answer of await Promise.all(waiting)) assert.equal(answer.status, 200);
             assert.equal(tenant.fetchCount('jwks', from), 1);
@@ -207,84 +170,6 @@ describe('outage', () => {
     });
 });
 
-describe('a set that cannot be used never replaces one that can', () => {
-    let scene;
-    let canary;
-    let canaryCalls = 0;
-    let unusable;
-    before(async () => {
-        unusable = (await newSigningKey({ bits: 1024 })).publicJwk;
-        canary = net.createServer((socket) => {
-            canaryCalls++;
-            socket.destroy();
-        });
-        canary.listen(0, '127.0.0.1');
-        await once(canary, 'listening');
-        scene = await openScene(jwksPolicy({ unknown_kid_cooldown: '100ms', timeout: '500ms' }));
-    });
-    after(async () => {
-        canary?.close();
-        await scene?.close();
-    });
-
-    const json = (value) => ({ kind: 'body', body: JSON.stringify(value) });
-    const goodSet = () => scene.tenant.jwks;
-    const manyKeys = (n) =>
-        json({ keys: Array.from({ length: n }, (_, i) => ({ ...unusable, kid: `k${i}` })) });
-
-    const rows = [
-        ['no JSON', () => ({ kind: 'body', body: 'keys: none' })],
-        ['an empty answer', () => ({ kind: 'body', body: '' })],
-        ['a page of HTML with 200', () => ({ kind: 'body', body: '<html>', type: 'text/html' })],
-        ['an empty object', () => json({})],
-        ['an empty set', () => json({ keys: [] })],
-        ['keys that are no array', () => json({ keys: {} })],
-        ['a bare array', () => json([])],
-        ['only keys that cannot be used', () => json({ keys: [unusable, 'x', null] })],
-        ['33 keys', () => manyKeys(33)],
-        ['more than 256 KiB', () => json({ ...goodSet(), pad: 'x'.repeat(256 * 1024) })],
-        [
-            'a duplicate member',
-            () => ({
-                kind: 'body',
-                body: JSON.stringify(goodSet()).replace('{', '{"keys":[],'),
-            }),
-        ],
-        ['status 500', () => ({ kind: 'status', status: 500 })],
-        ['status 404', () => ({ kind: 'status', status: 404 })],
-        ['status 429', () => ({ kind: 'status', status: 429 })],
-        ['a redirect', () => ({ kind: 'redirect', to: canaryUrl('http') })],
-        ['a redirect to a file', () => ({ kind: 'redirect', to: 'file:///etc/passwd' })],
-        ['half an answer', () => ({ kind: 'truncated' })],
-        ['silence', () => ({ kind: 'hang' })],
-        ['an answer after the timeout', () => ({ kind: 'slow', ms: 700 })],
-        ['a gzip bomb', () => ({ kind: 'gzip_bomb', bytes: 50 * 1024 * 1024 })],
-    ];
-    const canaryUrl = (scheme) => `${scheme}://127.0.0.1:${canary.address().port}/`;
-
-    for (const [why, fault] of rows)
-        test(why, async () => {
-            const { tenant } = scene;
-            await sleep(110); // out of the cool-down
-            tenant.faults.jwks = fault();
-            const from = tenant.fetches.length;
-            await assertUnknownKey(scene, strangeToken(scene));
-            assert.equal(tenant.fetchCount('jwks', from), 1, 'it was fetched');
-            await assertGood(scene, tenant.mint());
-            assert.equal(await statusOf(scene, '/readyz'), 200);
-        });
-
-    test('nobody followed a redirect', () => assert.equal(canaryCalls, 0));
-
-    test('and a good one is taken again afterwards', async () => {
-        const { tenant } = scene;
-        tenant.faults.jwks = null;
-        await sleep(110);
-        await tenant.rotate();
-        await assertGood(scene, tenant.mint());
-    });
-});
-
 describe('bounds', () => {
     test(
         'an endless set and a gzip bomb cost no memory',
@@ -316,8 +201,7 @@ describe('bounds', () => {
             const from = tenant.fetches.length;
             const start = performance.now();
             let left = rounds(10_000);
-            const [header, payload, signature] = tenant.mint().split('.');
-            assert.ok(header.length > 0);
+            const [, payload, signature] = tenant.mint().split('.');
             const flood = async () => {
                 while (left-- > 0) {
                     const odd = JSON.stringify({ alg: 'RS256', typ: 'JWT', kid: `${left}` });
@@ -366,48 +250,4 @@ describe('bounds', () => {
             assert.equal(tenant.fetchCount('jwks', from), 0);
         });
     });
-});
-
-describe('discovery', () => {
-    const fetched = (tenant) => tenant.fetches.map((one) => one.endpoint);
-    const wrong = (tenant, change) => ({
-        kind: 'body',
-        body: JSON.stringify({ issuer: tenant.issuer, jwks_uri: tenant.jwksUri, ...change }),
-    });
-
-    test('asks the RFC 8414 place first', () =>
-        withScene({ discover: true }, async (scene) => {
-            assert.deepEqual(fetched(scene.tenant), ['oauth', 'jwks']);
-            await assertGood(scene, scene.tenant.mint());
-        }));
-
-    const fallbacks = [
-        ['is not there', () => ({ kind: 'status', status: 404 })],
-        ['is no JSON', () => ({ kind: 'body', body: 'oops' })],
-        ['names another issuer', (t) => wrong(t, { issuer: 'https://evil.example/' })],
-        ['lacks the final slash', (t) => wrong(t, { issuer: t.issuer.slice(0, -1) })],
-        ['names no keys', (t) => wrong(t, { jwks_uri: undefined })],
-        ['sends us to another host', (t) => wrong(t, { jwks_uri: 'http://127.0.0.1:1/keys' })],
-        ['sends us to a file', (t) => wrong(t, { jwks_uri: 'file:///etc/passwd' })],
-    ];
-    for (const [why, fault] of fallbacks)
-        test(`asks the OpenID place when the first ${why}`, () =>
-            withScene({ discover: true, start: false }, async (scene) => {
-                scene.tenant.faults.oauth = fault(scene.tenant);
-                await scene.start();
-                assert.deepEqual(fetched(scene.tenant), ['oauth', 'openid', 'jwks']);
-                await assertGood(scene, scene.tenant.mint());
-            }));
-
-    test('without metadata there are no keys, until there is some', () =>
-        withScene({ discover: true, start: false }, async (scene) => {
-            const { tenant } = scene;
-            tenant.faults.oauth = { kind: 'status', status: 500 };
-            tenant.faults.openid = { kind: 'status', status: 500 };
-            await scene.start({ ready: false });
-            await assertNoKeys(scene, tenant.mint());
-            tenant.faults = {};
-            await scene.gate.ready();
-            await assertGood(scene, tenant.mint());
-        }));
 });

@@ -141,8 +141,8 @@ static void keyset_find_compares_the_whole_kid(void **state)
         make("{\"keys\":[{\"kid\":\"key-1\",%A},{\"kid\":\"x\\u0000y\",%B}]}", *state);
     assert_non_null(keyset_find(keyset, STR("key-1")));
     assert_non_null(keyset_find(keyset, STR("x\0y")));
-    static const struct str others[] = {STR_INIT("key-"), STR_INIT("key-11"), STR_INIT("KEY-1"),
-                                        STR_INIT("key-1\0"), STR_INIT("x"), STR_INIT("")};
+    static const struct str others[] = {STR_INIT("key-"),    STR_INIT("key-11"), STR_INIT("KEY-1"),
+                                        STR_INIT("key-1\0"), STR_INIT("x"),      STR_INIT("")};
     for (size_t i = 0; i < ARRAY_LEN(others); i++)
         assert_null(keyset_find(keyset, others[i]));
     assert_int_equal(keyset_loaded_mono_ms(keyset), 42);

@@ -7,8 +7,8 @@
 #include "support/cmocka_all.h"
 #include "support/token_fixture.h"
 
-#define OTHER_PAYLOAD                                                                      \
-    "{\"iss\":\"" OTHER_ISSUER "\",\"sub\":\"s\",\"aud\":\"api\",\"exp\":1800003600,"        \
+#define OTHER_PAYLOAD                                                                 \
+    "{\"iss\":\"" OTHER_ISSUER "\",\"sub\":\"s\",\"aud\":\"api\",\"exp\":1800003600," \
     "\"client_id\":\"c\"}"
 
 static enum token_rc check(const struct token_context *context, const char *header,
@@ -114,8 +114,7 @@ static void token_fingerprint_is_eight_digits_of_the_digest(void **state)
     mint_token(&token, HEADER, LEGACY_PAYLOAD, &signer);
     assert_int_equal(secret_sha256(buf_str(&token), digest), 0);
     token_fingerprint(digest, hex);
-    assert_int_equal(token_check(&f->context, buf_str(&token), &identity, &issuer_index),
-                     TOKEN_OK);
+    assert_int_equal(token_check(&f->context, buf_str(&token), &identity, &issuer_index), TOKEN_OK);
     assert_string_equal(identity->fingerprint, hex);
     identity_unref(identity);
     buf_free(&token);
@@ -215,8 +214,7 @@ static void token_check_says_whose_keys_to_fetch(void **state)
                      TOKEN_UNKNOWN_KEY);
     assert_int_equal(issuer_index, 1);
     struct keyset *kept = TAKE(f->keysets[1]);
-    assert_int_equal(token_check(&both, buf_str(&token), &identity, &issuer_index),
-                     TOKEN_NO_KEYS);
+    assert_int_equal(token_check(&both, buf_str(&token), &identity, &issuer_index), TOKEN_NO_KEYS);
     assert_int_equal(issuer_index, 1);
     f->keysets[1] = kept;
     mint_token(&token, HEADER, "{}", &other);
@@ -291,8 +289,7 @@ static void token_check_answers_with_the_first_rule_broken(void **state)
          TOKEN_ISSUER},
         {"key before the signature", "{\"alg\":\"RS256\",\"kid\":\"x\"}", LEGACY_PAYLOAD, true,
          TOKEN_UNKNOWN_KEY},
-        {"signature before the claims", HEADER, "{\"iss\":\"" ISSUER "\"}", true,
-         TOKEN_SIGNATURE},
+        {"signature before the claims", HEADER, "{\"iss\":\"" ISSUER "\"}", true, TOKEN_SIGNATURE},
         {"17 before 18", HEADER, "{\"iss\":\"" ISSUER "\",\"aud\":\"x\",\"exp\":1}", false,
          TOKEN_AUDIENCE},
         {"18 before 19", HEADER,
@@ -319,11 +316,11 @@ static void token_recheck_repeats_what_depends_on_route_and_time(void **state)
     struct token_fixture *f = *state;
     const struct mint_signer signer = {.key = f->signer};
     struct token_context context = f->context;
-    struct identity *identity = identify(
-        &context, HEADER,
-        "{\"iss\":\"" ISSUER "\",\"sub\":\"s\",\"aud\":\"" RESOURCE "\",\"azp\":\"c\","
-        "\"nbf\":1800000000,\"exp\":1800003600}",
-        &signer);
+    struct identity *identity =
+        identify(&context, HEADER,
+                 "{\"iss\":\"" ISSUER "\",\"sub\":\"s\",\"aud\":\"" RESOURCE "\",\"azp\":\"c\","
+                 "\"nbf\":1800000000,\"exp\":1800003600}",
+                 &signer);
     assert_int_equal(token_recheck(&context, identity), TOKEN_OK);
     context.now_s = 1800003600 + FIXTURE_SKEW - 1;
     assert_int_equal(token_recheck(&context, identity), TOKEN_OK);
@@ -349,11 +346,11 @@ static void token_check_survives_the_largest_exp(void **state)
 {
     struct token_fixture *f = *state;
     const struct mint_signer signer = {.key = f->signer};
-    struct identity *identity = identify(
-        &f->context, HEADER,
-        "{\"iss\":\"" ISSUER "\",\"sub\":\"s\",\"aud\":\"" RESOURCE "\",\"azp\":\"c\","
-        "\"exp\":9223372036854775807}",
-        &signer);
+    struct identity *identity =
+        identify(&f->context, HEADER,
+                 "{\"iss\":\"" ISSUER "\",\"sub\":\"s\",\"aud\":\"" RESOURCE "\",\"azp\":\"c\","
+                 "\"exp\":9223372036854775807}",
+                 &signer);
     assert_true(identity->dies_s == INT64_MAX);
     assert_int_equal(token_recheck(&f->context, identity), TOKEN_OK);
     identity_unref(identity);
@@ -406,7 +403,8 @@ static void token_rc_has_a_name_and_a_sendable_description(void **state)
         assert_int_equal(challenge_append(&challenge, &out), 0);
         buf_free(&out);
         for (unsigned j = 0; j < i; j++)
-            assert_string_not_equal(token_rc_name((enum token_rc)i), token_rc_name((enum token_rc)j));
+            assert_string_not_equal(token_rc_name((enum token_rc)i),
+                                    token_rc_name((enum token_rc)j));
     }
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attacks by way of the JOSE header: algorithms, confusion, injected keys, kid, crit, typ, JSON.
- * Unless a row says otherwise its header is signed correctly with RS256 by key-1, so that the header
- * alone is the fault. */
+ * Unless a row says otherwise its header is signed correctly with RS256 by key-1, so that the
+ * header alone is the fault. */
 #include "support/cmocka_all.h"
 #include "support/token_fixture.h"
 
@@ -66,8 +66,8 @@ static const struct {
     {"10: RSA-OAEP", STR_INIT(ALG("\"RSA-OAEP\"")), TOKEN_ALG},
     {"10: RSA1_5", STR_INIT(ALG("\"RSA1_5\"")), TOKEN_ALG},
     {"10: dir", STR_INIT(ALG("\"dir\"")), TOKEN_ALG},
-    {"10: XML URI",
-     STR_INIT(ALG("\"http://www.w3.org/2001/04/xmldsig-more#rsa-sha256\"")), TOKEN_ALG},
+    {"10: XML URI", STR_INIT(ALG("\"http://www.w3.org/2001/04/xmldsig-more#rsa-sha256\"")),
+     TOKEN_ALG},
     {"10: OID", STR_INIT(ALG("\"1.2.840.113549.1.1.11\"")), TOKEN_ALG},
     {"10: sha256WithRSAEncryption", STR_INIT(ALG("\"sha256WithRSAEncryption\"")), TOKEN_ALG},
     {"10: the key in upper case", STR_INIT("{\"ALG\":\"RS256\",\"kid\":\"key-1\"}"), TOKEN_ALG},
@@ -213,9 +213,12 @@ static void token_check_refuses_the_public_key_as_hmac_secret(void **state)
         const char *header;
         enum token_rc rc;
     } algorithms[] = {
-        {"SHA256", ALG("\"HS256\""), TOKEN_ALG},      {"SHA384", ALG("\"HS384\""), TOKEN_ALG},
-        {"SHA512", ALG("\"HS512\""), TOKEN_ALG},      {"SHA256", ALG("\"RS256\""), TOKEN_SIGNATURE},
-        {"SHA512", ALG("\"RS256\""), TOKEN_SIGNATURE}, {"SHA256", ALG("\"none\""), TOKEN_ALG},
+        {"SHA256", ALG("\"HS256\""), TOKEN_ALG},
+        {"SHA384", ALG("\"HS384\""), TOKEN_ALG},
+        {"SHA512", ALG("\"HS512\""), TOKEN_ALG},
+        {"SHA256", ALG("\"RS256\""), TOKEN_SIGNATURE},
+        {"SHA512", ALG("\"RS256\""), TOKEN_SIGNATURE},
+        {"SHA256", ALG("\"none\""), TOKEN_ALG},
     };
     char pem[1024];
     const size_t pem_len = mint_load_public_pem("signer", pem, sizeof(pem));
@@ -226,10 +229,14 @@ static void token_check_refuses_the_public_key_as_hmac_secret(void **state)
     mint_append_jwk(&jwk, f->signer, "key-1", "");
     mint_append_number(&modulus, f->signer, OSSL_PKEY_PARAM_RSA_N);
     const struct str secrets[] = {
-        str_make(pem, pem_len),        str_make(pem, pem_len - 1),
-        str_make((char *)der, (size_t)der_len), buf_str(&jwk),
-        buf_str(&modulus),             STR("key-1"),
-        STR(""),                       STR("secret"),
+        str_make(pem, pem_len),
+        str_make(pem, pem_len - 1),
+        str_make((char *)der, (size_t)der_len),
+        buf_str(&jwk),
+        buf_str(&modulus),
+        STR("key-1"),
+        STR(""),
+        STR("secret"),
     };
     struct buf token = buf_make(MINT_MAX_BYTES);
     for (size_t i = 0; i < ARRAY_LEN(algorithms) * ARRAY_LEN(secrets); i++) {

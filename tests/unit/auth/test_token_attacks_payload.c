@@ -4,8 +4,9 @@
 #include "support/cmocka_all.h"
 #include "support/token_fixture.h"
 
-#define MEMBER(members) "{\"iss\":\"" ISSUER "\",\"sub\":\"s\",\"aud\":\"" RESOURCE               \
-                        "\",\"exp\":1800003600,\"azp\":\"c\"" members "}"
+#define MEMBER(members)                                         \
+    "{\"iss\":\"" ISSUER "\",\"sub\":\"s\",\"aud\":\"" RESOURCE \
+    "\",\"exp\":1800003600,\"azp\":\"c\"" members "}"
 
 static const struct {
     const char *name;

@@ -93,8 +93,7 @@ static void token_cache_lookup_gives_a_reference(void **state)
     sample_fill(&sample, 1, FIXTURE_NOW + 100);
     insert(cache, &sample);
     identity_unref(sample.identity);
-    struct identity *held =
-        token_cache_lookup(cache, sample.digest, sample.token, FIXTURE_NOW);
+    struct identity *held = token_cache_lookup(cache, sample.digest, sample.token, FIXTURE_NOW);
     token_cache_free(cache);
     assert_int_equal(held->refs, 1);
     assert_non_null(json_object_get(held->claims, "sub"));

@@ -20,18 +20,16 @@ struct fake_file {
 };
 
 static const struct fake_file fake_env[] = {
-    {"SET", "value"},       {"EMPTY", ""},        {"KEY", CANARY},
-    {"DOMAIN", "tenant.eu.auth0.com"}, {"LINES", "a\nb"}, {"LATIN1", "caf\xe9"},
+    {"SET", "value"},         {"EMPTY", ""},
+    {"KEY", CANARY},          {"DOMAIN", "tenant.eu.auth0.com"},
+    {"LINES", "a\nb"},        {"LATIN1", "caf\xe9"},
     {"BAD_URL", CANARY ":1"},
 };
 
 static const struct fake_file fake_files[] = {
-    {"/etc/policy/key.txt", CANARY "\n"},
-    {"/etc/policy/crlf.txt", "value\r\n"},
-    {"/etc/policy/two.txt", "value\n\n"},
-    {"/etc/policy/ca.pem", PEM},
-    {"/etc/policy/text.pem", "hello"},
-    {"/creds/api-key", CANARY},
+    {"/etc/policy/key.txt", CANARY "\n"}, {"/etc/policy/crlf.txt", "value\r\n"},
+    {"/etc/policy/two.txt", "value\n\n"}, {"/etc/policy/ca.pem", PEM},
+    {"/etc/policy/text.pem", "hello"},    {"/creds/api-key", CANARY},
 };
 
 static inline const char *fake_getenv(void *ctx, const char *name)
@@ -94,15 +92,16 @@ static inline bool has_finding(const struct diag *diag, enum diag_level level, c
     return false;
 }
 
-#define ROUTE "{\"resource\": \"https://mcp.example.com/mcp\", \"upstream\": \"http://127.0.0.1:3000/mcp\"}"
+#define ROUTE \
+    "{\"resource\": \"https://mcp.example.com/mcp\", \"upstream\": \"http://127.0.0.1:3000/mcp\"}"
 #define AUTH0 "\"auth0\": \"tenant.us.auth0.com\""
 /* A policy with more keys at the top, with another route, and with more keys in its route. */
 #define POLICY_TOP(more) "{" AUTH0 ", " more ", \"routes\": [" ROUTE "]}"
 #define POLICY_ROUTE(route) "{" AUTH0 ", \"routes\": [" route "]}"
-#define POLICY_IN_ROUTE(more)                                                                      \
-    POLICY_ROUTE("{\"resource\": \"https://mcp.example.com/mcp\", \"upstream\": "                  \
+#define POLICY_IN_ROUTE(more)                                                     \
+    POLICY_ROUTE("{\"resource\": \"https://mcp.example.com/mcp\", \"upstream\": " \
                  "\"http://127.0.0.1:3000/mcp\", " more "}")
-#define POLICY_UPSTREAM(upstream)                                                                  \
+#define POLICY_UPSTREAM(upstream) \
     POLICY_ROUTE("{\"resource\": \"https://mcp.example.com/mcp\", \"upstream\": " upstream "}")
 #define POLICY_ISSUERS(issuers) "{\"issuers\": {" issuers "}, \"routes\": [" ROUTE "]}"
 

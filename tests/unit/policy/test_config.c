@@ -173,12 +173,14 @@ static void config_reads_every_key_that_is_set(void **state)
     (void)state;
     struct config *config = good_policy(
         "{\"$schema\": \"x\", \"listen\": [\"[::1]:8080\", {\"address\": \"unix:/run/p.sock\"}],"
-        "\"admin\": null, \"workers\": 7, \"issuers\": {\"i\": {\"issuer\": \"http://localhost:1/\","
+        "\"admin\": null, \"workers\": 7, \"issuers\": {\"i\": {\"issuer\": "
+        "\"http://localhost:1/\","
         "\"jwks_uri\": null, \"algorithms\": [\"PS256\", \"RS256\"], \"ca_file\": \"ca.pem\"}},"
         "\"jwks\": {\"refresh\": \"1m\", \"cache_dir\": null}, \"clock_skew\": \"0s\","
         "\"trusted_proxies\": [\"10.0.0.0/8\", \"::1\"], \"limits\": {\"header\": 65536,"
         "\"token\": \"8KiB\", \"connections\": 100, \"client_timeout\": \"1500ms\"},"
-        "\"log\": {\"level\": \"debug\", \"format\": \"text\"}, \"insecure\": {\"http_issuer\": true},"
+        "\"log\": {\"level\": \"debug\", \"format\": \"text\"}, \"insecure\": {\"http_issuer\": "
+        "true},"
         "\"routes\": [{\"resource\": \"https://h.example/\", \"name\": \"Name\", \"upstream\": {"
         "\"url\": \"https://u.example/\", \"idle_timeout\": \"1m\", \"max_connections\": 5,"
         "\"ca_file\": \"/etc/policy/ca.pem\", \"client_certificate\": \"ca.pem\", \"client_key\":"
@@ -235,8 +237,9 @@ static void config_reads_every_key_that_is_set(void **state)
 static void config_closes_scope_implies_also_over_cycles(void **state)
 {
     (void)state;
-    struct config *config = good_policy(POLICY_IN_ROUTE(
-        "\"scope_implies\": {\"a\": [\"b\"], \"b\": [\"c\", \"d\"], \"d\": [\"a\"], \"x\": [\"x\"]}"));
+    struct config *config =
+        good_policy(POLICY_IN_ROUTE("\"scope_implies\": {\"a\": [\"b\"], \"b\": [\"c\", \"d\"], "
+                                    "\"d\": [\"a\"], \"x\": [\"x\"]}"));
     const struct route *route = &config_get(config)->routes[0];
     assert_int_equal(route->n_implies, 4);
     assert_str(route->implies[0].name, "a");

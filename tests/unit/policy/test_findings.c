@@ -3,8 +3,8 @@
  * files in tests/integration/data/broken-policies are those that people would write. */
 #include "policy/fixture.h"
 
-#define TWO(a, b)                                                                                  \
-    POLICY_ROUTE("{\"resource\": \"" a "\", \"upstream\": \"http://a\"}, {\"resource\": \"" b      \
+#define TWO(a, b)                                                                             \
+    POLICY_ROUTE("{\"resource\": \"" a "\", \"upstream\": \"http://a\"}, {\"resource\": \"" b \
                  "\", \"upstream\": \"http://b\"}")
 #define RESOURCE(r) POLICY_ROUTE("{\"resource\": \"" r "\", \"upstream\": \"http://a\"}")
 #define HEADERS(h) POLICY_UPSTREAM("{\"url\": \"http://a\", \"headers\": {" h "}}")
@@ -64,7 +64,7 @@ static const struct finding_row key_errors[] = {
     {POLICY_TOP("\"jwks.refresh\": 1"), "/jwks.refresh", "unknown key"},
     {POLICY_TOP("\"*\": 1"), "/*", "unknown key"},
     {POLICY_TOP("\"\": 1"), "/", "unknown key"},
-    {POLICY_TOP("\"\\u001b[2J\": 1"), "/\\\\u001b[2J", "unknown key"},
+    {POLICY_TOP("\"\\u001b[2J\": 1"), "/\\u001b[2J", "unknown key"},
     {POLICY_TOP("\"jwks\": {\"refesh\": \"1m\"}"), "/jwks/refesh", "did you mean \"refresh\"?"},
     {POLICY_UPSTREAM("{\"url\": \"http://a\", \"header\": {}}"), "/routes/0/upstream/header",
      "did you mean \"headers\"?"},
@@ -77,14 +77,13 @@ static const struct finding_row key_errors[] = {
     {POLICY_IN_ROUTE("\"list\": \"pass\""), "/routes/0/list", "not supported yet"},
     {POLICY_IN_ROUTE("\"on_deny\": \"challenge\""), "/routes/0/on_deny", "not supported yet"},
     {POLICY_IN_ROUTE("\"sessions\": \"bind\""), "/routes/0/sessions", "not supported yet"},
-    {POLICY_IN_ROUTE("\"authorize_on\": \"scope\""), "/routes/0/authorize_on",
-     "not supported yet"},
+    {POLICY_IN_ROUTE("\"authorize_on\": \"scope\""), "/routes/0/authorize_on", "not supported yet"},
     {POLICY_IN_ROUTE("\"limits\": {\"subject_rate\": 1}"), "/routes/0/limits/subject_rate",
      "not supported yet"},
-    {POLICY_IN_ROUTE("\"limits\": {\"response_inspect\": 1}"),
-     "/routes/0/limits/response_inspect", "not supported yet"},
-    {POLICY_UPSTREAM("{\"url\": \"http://a\", \"assertion\": {}}"),
-     "/routes/0/upstream/assertion", "not supported yet"},
+    {POLICY_IN_ROUTE("\"limits\": {\"response_inspect\": 1}"), "/routes/0/limits/response_inspect",
+     "not supported yet"},
+    {POLICY_UPSTREAM("{\"url\": \"http://a\", \"assertion\": {}}"), "/routes/0/upstream/assertion",
+     "not supported yet"},
 };
 
 static const struct finding_row address_errors[] = {
@@ -111,7 +110,7 @@ static const struct finding_row issuer_errors[] = {
     {POLICY_TOP("\"issuers\": {\"auth0\": {\"issuer\": \"https://a\"}}"), "/auth0", "keep one"},
     {POLICY_ISSUERS("\"a b\": {\"issuer\": \"https://a\"}"), "/issuers/a b", "letters, digits"},
     {ISSUER("idp.example.com"), "/issuers/i/issuer", "has no scheme"},
-    {ISSUER("ftp://idp.example.com"), "/issuers/i/issuer", "neither http:// nor https://"},
+    {ISSUER("ftp://idp.example.com"), "/issuers/i/issuer", "does not begin with http"},
     {ISSUER("http://idp.example.com"), "/issuers/i/issuer", "must be https"},
     {ISSUER("https://u:" CANARY "@idp.example.com"), "/issuers/i/issuer", "a user name"},
     {ISSUER("https://idp.example.com/#a"), "/issuers/i/issuer", "fragment"},
@@ -142,15 +141,13 @@ static const struct finding_row route_errors[] = {
     {RESOURCE("https://a/b c"), "/routes/0/resource", "\"https://a/b c\""},
     {TWO("https://a/x", "https://b/x/"), "/routes/1/resource", "/routes/0 has the same path"},
     {TWO("https://a", "https://b/"), "/routes/1/resource", "/routes/0 has the same path"},
-    {POLICY_IN_ROUTE("\"issuers\": [\"auth\"]"), "/routes/0/issuers/0",
-     "no issuer named \"auth\""},
+    {POLICY_IN_ROUTE("\"issuers\": [\"auth\"]"), "/routes/0/issuers/0", "no issuer named \"auth\""},
     {POLICY_IN_ROUTE("\"scopes\": [\"a\\\"b\"]"), "/routes/0/scopes/0", "is no scope"},
     {POLICY_IN_ROUTE("\"scope_implies\": {\"a b\": [\"c\"]}"), "/routes/0/scope_implies/a b",
      "is no scope"},
     {POLICY_IN_ROUTE("\"scope_implies\": {\"a\": [\"b c\"]}"), "/routes/0/scope_implies/a/0",
      "is no scope"},
-    {POLICY_IN_ROUTE("\"origins\": [\"app.example.com\"]"), "/routes/0/origins/0",
-     "is no origin"},
+    {POLICY_IN_ROUTE("\"origins\": [\"app.example.com\"]"), "/routes/0/origins/0", "is no origin"},
     {POLICY_IN_ROUTE("\"identity\": {\"X User\": \"sub\"}"), "/routes/0/identity/X User",
      "is no header name"},
     {POLICY_IN_ROUTE("\"identity\": {\"Authorization\": \"sub\"}"),
@@ -159,8 +156,7 @@ static const struct finding_row route_errors[] = {
      "/routes/0/identity/mcp_session_id", "cannot be set here"},
     {POLICY_IN_ROUTE("\"identity\": {\"X-Forwarded-For\": \"sub\"}"),
      "/routes/0/identity/X-Forwarded-For", "cannot be set here"},
-    {POLICY_IN_ROUTE("\"identity\": {\"X-A\": []}"), "/routes/0/identity/X-A",
-     "must not be empty"},
+    {POLICY_IN_ROUTE("\"identity\": {\"X-A\": []}"), "/routes/0/identity/X-A", "must not be empty"},
     {POLICY_IN_ROUTE("\"identity\": {\"X-A\": 1}"), "/routes/0/identity/X-A",
      "a string or an array of strings"},
 };
@@ -182,8 +178,7 @@ static const struct finding_row upstream_errors[] = {
     {HEADERS("\"\": \"x\""), "/routes/0/upstream/headers/", "is no header name"},
     {HEADERS("\"X-A\": \" x\""), "/routes/0/upstream/headers/X-A", "a blank at its beginning"},
     {HEADERS("\"X-A\": \"a\\nb\""), "/routes/0/upstream/headers/X-A", "line break"},
-    {HEADERS("\"X-A\": \"1\", \"x_a\": \"2\""), "/routes/0/upstream/headers/x_a",
-     "given twice"},
+    {HEADERS("\"X-A\": \"1\", \"x_a\": \"2\""), "/routes/0/upstream/headers/x_a", "given twice"},
     {POLICY_ROUTE("{\"resource\": \"https://a\", \"identity\": {\"X-A\": \"sub\"}, \"upstream\": "
                   "{\"url\": \"http://a\", \"headers\": {\"X-A\": \"1\"}}}"),
      "/routes/0/upstream/headers/X-A", "given twice"},
@@ -206,12 +201,12 @@ static void check_row(const struct finding_row *row)
     diag_free(&diag);
 }
 
-#define FINDING_TEST(name, rows)                                                                   \
-    static void name(void **state)                                                                 \
-    {                                                                                              \
-        (void)state;                                                                               \
-        for (size_t i = 0; i < ARRAY_LEN(rows); i++)                                               \
-            check_row(&(rows)[i]);                                                                 \
+#define FINDING_TEST(name, rows)                     \
+    static void name(void **state)                   \
+    {                                                \
+        (void)state;                                 \
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) \
+            check_row(&(rows)[i]);                   \
     }
 
 FINDING_TEST(policy_refuses_wrong_types_and_ranges, type_errors)
@@ -282,10 +277,11 @@ static void policy_reports_all_problems_in_one_run_by_line(void **state)
     (void)state;
     struct diag diag = {0};
     struct config *config = NULL;
-    int r = parse_policy("{\n\"listn\": 1,\n\"workers\": \"x\",\n\"workers\": 0,\n\"auth0\": \"A\",\n"
-                         "\"routes\": [\n{\"resource\": \"x\",\n\"upstream\": \"$env(NOPE)\",\n"
-                         "\"rules\": []}]\n}",
-                         &diag, &config);
+    int r =
+        parse_policy("{\n\"listn\": 1,\n\"workers\": \"x\",\n\"workers\": 0,\n\"auth0\": \"A\",\n"
+                     "\"routes\": [\n{\"resource\": \"x\",\n\"upstream\": \"$env(NOPE)\",\n"
+                     "\"rules\": []}]\n}",
+                     &diag, &config);
     static const unsigned lines[] = {2, 4, 4, 5, 7, 8, 9};
     assert_int_equal(r, -EINVAL);
     assert_int_equal(diag.count, ARRAY_LEN(lines));

@@ -6,16 +6,14 @@
 #define UP "\"upstream\": \"http://127.0.0.1:3000/\""
 #define META "/.well-known/oauth-protected-resource"
 
-static const char with_root[] =
-    "{\"auth0\": \"tenant.us.auth0.com\", \"routes\": ["
-    "{\"resource\": \"https://h.example/mcp\", " UP "},"
-    "{\"resource\": \"https://h.example/mcp/admin/\", " UP "},"
-    "{\"resource\": \"https://h.example/caf%C3%A9\", " UP "},"
-    "{\"resource\": \"https://h.example\", " UP "}]}";
-static const char without_root[] =
-    "{\"auth0\": \"tenant.us.auth0.com\", \"routes\": ["
-    "{\"resource\": \"https://h.example/a\", " UP "},"
-    "{\"resource\": \"https://h.example/b\", " UP "}]}";
+static const char with_root[] = "{\"auth0\": \"tenant.us.auth0.com\", \"routes\": ["
+                                "{\"resource\": \"https://h.example/mcp\", " UP "},"
+                                "{\"resource\": \"https://h.example/mcp/admin/\", " UP "},"
+                                "{\"resource\": \"https://h.example/caf%C3%A9\", " UP "},"
+                                "{\"resource\": \"https://h.example\", " UP "}]}";
+static const char without_root[] = "{\"auth0\": \"tenant.us.auth0.com\", \"routes\": ["
+                                   "{\"resource\": \"https://h.example/a\", " UP "},"
+                                   "{\"resource\": \"https://h.example/b\", " UP "}]}";
 
 struct find_row {
     const char *path;
@@ -83,8 +81,8 @@ static void route_find_gives_the_first_route_for_the_bare_metadata_path(void **s
     check_rows(without_root, rows, ARRAY_LEN(rows));
 }
 
-#define ORIGINS(list)                                                                              \
-    "{\"auth0\": \"tenant.us.auth0.com\", \"routes\": [{\"resource\": "                            \
+#define ORIGINS(list)                                                   \
+    "{\"auth0\": \"tenant.us.auth0.com\", \"routes\": [{\"resource\": " \
     "\"https://mcp.example.com:8443/mcp\", " UP ", \"origins\": " list "}]}"
 
 struct origin_row {

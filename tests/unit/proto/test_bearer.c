@@ -76,8 +76,8 @@ static void bearer_parse_accepts_exactly_the_b64token_characters(void **state)
     for (unsigned c = 0; c < 256; c++) {
         const char value[] = {'B', 'e', 'a', 'r', 'e', 'r', ' ', (char)c, 'a'};
         struct str token;
-        accepted += bearer_parse(str_make(value, sizeof(value)), &token) == BEARER_OK &&
-                    token.len == 2;
+        accepted +=
+            bearer_parse(str_make(value, sizeof(value)), &token) == BEARER_OK && token.len == 2;
     }
     assert_int_equal(accepted, 26 + 26 + 10 + 6);
 }

@@ -97,8 +97,7 @@ static const struct {
     {"19: iat null", MORE("\"iat\":null"), CLAIMS_TIME},
     {"19: iat array", MORE("\"iat\":[]"), CLAIMS_TIME},
     {"18 before 19: expired and not yet valid",
-     "{\"aud\":\"api\",\"exp\":1,\"nbf\":9000000000,\"sub\":\"s\",\"azp\":\"c\"}",
-     CLAIMS_EXPIRED},
+     "{\"aud\":\"api\",\"exp\":1,\"nbf\":9000000000,\"sub\":\"s\",\"azp\":\"c\"}", CLAIMS_EXPIRED},
 
     {"20: azp", PARTIES("\"sub\":\"auth0|1\",\"azp\":\"c\""), CLAIMS_OK},
     {"20: client_id", PARTIES("\"sub\":\"c@clients\",\"client_id\":\"c\""), CLAIMS_OK},
@@ -149,11 +148,12 @@ static void claims_check_gives_the_answer_of_the_rule(void **state)
 static void claims_check_reads_what_it_checked(void **state)
 {
     (void)state;
-    CLEANUP(json_unref) json_t *payload =
+    CLEANUP(json_unref)
+    json_t *payload =
         parse("{\"aud\":\"api\",\"exp\":1800000600,\"nbf\":1799999990,\"sub\":\"auth0|1\","
               "\"client_id\":\"tpc_1\",\"scope\":\"a b\"}");
-    CLEANUP(json_unref) json_t *bare =
-        parse("{\"aud\":\"api\",\"exp\":1800000600,\"sub\":\"auth0|1\",\"azp\":\"c\"}");
+    CLEANUP(json_unref)
+    json_t *bare = parse("{\"aud\":\"api\",\"exp\":1800000600,\"sub\":\"auth0|1\",\"azp\":\"c\"}");
     struct claims claims;
     assert_int_equal(claims_check(payload, &context, &claims), CLAIMS_OK);
     assert_true(str_eq(claims.subject, STR("auth0|1")));
@@ -182,8 +182,7 @@ static void claims_check_clock_has_exact_limits(void **state)
     assert_int_equal(claims_check_clock(&context, NOW - SKEW + 1, INT64_MIN), CLAIMS_OK);
     assert_int_equal(claims_check_clock(&context, NOW - SKEW, INT64_MIN), CLAIMS_EXPIRED);
     assert_int_equal(claims_check_clock(&context, INT64_MAX, NOW + SKEW), CLAIMS_OK);
-    assert_int_equal(claims_check_clock(&context, INT64_MAX, NOW + SKEW + 1),
-                     CLAIMS_NOT_YET_VALID);
+    assert_int_equal(claims_check_clock(&context, INT64_MAX, NOW + SKEW + 1), CLAIMS_NOT_YET_VALID);
 }
 
 /* The payload as it arrives: base64url of text that may be anything. */

@@ -17,17 +17,17 @@ static void jsonrpc_scan_tells_what_a_body_is(void **state)
         enum jsonrpc_kind kind;
         const char *id; /* as JSON */
     } rows[] = {
-        {"number", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}"),
-         JSONRPC_REQUEST, "1"},
+        {"number", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}"), JSONRPC_REQUEST,
+         "1"},
         {"zero", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"ping\"}"), JSONRPC_REQUEST,
          "0"},
-        {"negative", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":-7,\"method\":\"m\"}"),
-         JSONRPC_REQUEST, "-7"},
+        {"negative", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":-7,\"method\":\"m\"}"), JSONRPC_REQUEST,
+         "-7"},
         {"largest exact integer",
          STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":9007199254740993,\"method\":\"m\"}"),
          JSONRPC_REQUEST, "9007199254740993"},
-        {"fraction", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":1.5,\"method\":\"m\"}"),
-         JSONRPC_REQUEST, "1.5"},
+        {"fraction", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":1.5,\"method\":\"m\"}"), JSONRPC_REQUEST,
+         "1.5"},
         {"string", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":\"a-1\",\"method\":\"m\"}"),
          JSONRPC_REQUEST, "\"a-1\""},
         {"empty string", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":\"\",\"method\":\"m\"}"),
@@ -47,29 +47,28 @@ static void jsonrpc_scan_tells_what_a_body_is(void **state)
          JSONRPC_NOTIFICATION, NULL},
         {"result", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}"), JSONRPC_RESPONSE,
          NULL},
-        {"error", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{}}"), JSONRPC_RESPONSE,
-         NULL},
+        {"error", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{}}"), JSONRPC_RESPONSE, NULL},
         {"error without a known id", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{}}"),
          JSONRPC_RESPONSE, NULL},
         {"batch", STR_INIT("[{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\"}]"), JSONRPC_BATCH,
          NULL},
         {"empty batch", STR_INIT("[]"), JSONRPC_BATCH, NULL},
 
-        {"id null", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"m\"}"),
-         JSONRPC_INVALID, NULL},
-        {"id bool", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":true,\"method\":\"m\"}"),
-         JSONRPC_INVALID, NULL},
-        {"id object", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"m\"}"),
-         JSONRPC_INVALID, NULL},
-        {"id array", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":[1],\"method\":\"m\"}"),
-         JSONRPC_INVALID, NULL},
+        {"id null", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"m\"}"), JSONRPC_INVALID,
+         NULL},
+        {"id bool", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":true,\"method\":\"m\"}"), JSONRPC_INVALID,
+         NULL},
+        {"id object", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"m\"}"), JSONRPC_INVALID,
+         NULL},
+        {"id array", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":[1],\"method\":\"m\"}"), JSONRPC_INVALID,
+         NULL},
         {"two ids", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":1,\"id\":2,\"method\":\"m\"}"),
          JSONRPC_INVALID, NULL},
         {"method not a string", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":5}"),
          JSONRPC_INVALID, NULL},
         {"method and result",
-         STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"result\":1}"),
-         JSONRPC_INVALID, NULL},
+         STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"result\":1}"), JSONRPC_INVALID,
+         NULL},
         {"result and error", STR_INIT("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":1,\"error\":1}"),
          JSONRPC_INVALID, NULL},
         {"result without id", STR_INIT("{\"jsonrpc\":\"2.0\",\"result\":1}"), JSONRPC_INVALID,
@@ -138,9 +137,8 @@ static void jsonrpc_append_error_writes_one_response(void **state)
     const struct jsonrpc_error plain = {.code = -32600, .message = STR("No \"way\"")};
     const struct jsonrpc_error full = {.code = -32001, .message = STR("Gone"), .data = data};
     assert_int_equal(jsonrpc_append_error(NULL, &plain, &out), 0);
-    assert_true(str_eq(buf_str(&out),
-                       STR("{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":"
-                           "{\"code\":-32600,\"message\":\"No \\\"way\\\"\"}}")));
+    assert_true(str_eq(buf_str(&out), STR("{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":"
+                                          "{\"code\":-32600,\"message\":\"No \\\"way\\\"\"}}")));
     buf_clear(&out);
     assert_int_equal(jsonrpc_append_error(id, &full, &out), 0);
     assert_true(str_eq(buf_str(&out),

@@ -8,9 +8,12 @@
 static const struct str algorithms[] = {STR_INIT("RS256"), STR_INIT("PS256")};
 
 /* RFC 7638 3.1: the key and its thumbprint. */
-#define RFC7638_N                                                                         \
-    "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWK" \
-    "RXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw"
+#define RFC7638_N                                                                             \
+    "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_" \
+    "BJECPebWK"                                                                               \
+    "RXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_"         \
+    "FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-"       \
+    "bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw"
 #define KEY(members) "{" members ",\"n\":\"" RFC7638_N "\",\"e\":\"AQAB\"}"
 #define BASE "\"kty\":\"RSA\",\"kid\":\"k\""
 #define KID_64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -34,10 +37,10 @@ static void jwk_parse_gives_key_and_thumbprint_of_rfc_7638(void **state)
     assert_true(str_eq(key.kid, STR("2011-04-29")));
     assert_true(str_eq(key.alg, STR("RS256")));
     assert_int_equal(EVP_PKEY_get_bits(key.key), 2048);
-    assert_int_equal(base64url_encode_append(
-                         str_make((const char *)key.thumbprint, sizeof(key.thumbprint)),
-                         &thumbprint),
-                     0);
+    assert_int_equal(
+        base64url_encode_append(str_make((const char *)key.thumbprint, sizeof(key.thumbprint)),
+                                &thumbprint),
+        0);
     assert_true(str_eq(buf_str(&thumbprint), STR("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs")));
     buf_free(&thumbprint);
     jwk_clear(&key);

@@ -97,57 +97,116 @@ static void oauth_meta_read_gives_the_answer_of_the_rfc(void **state)
 
         {"plain http where it is not",
          STR_INIT("{\"issuer\":\"http://as.example/\",\"jwks_uri\":\"http://as.example/k\"}"),
-         false, STR_INIT("http://as.example/"), OAUTH_META_INSECURE, {0}},
+         false,
+         STR_INIT("http://as.example/"),
+         OAUTH_META_INSECURE,
+         {0}},
         {"a downgrade is another origin",
          STR_INIT("{\"issuer\":\"https://as.example/\",\"jwks_uri\":\"http://as.example/k\"}"),
-         true, STR_INIT("https://as.example/"), OAUTH_META_ORIGIN, {0}},
+         true,
+         STR_INIT("https://as.example/"),
+         OAUTH_META_ORIGIN,
+         {0}},
         {"issuer without the final slash",
          STR_INIT("{\"issuer\":\"https://as.example\",\"jwks_uri\":\"https://as.example/k\"}"),
-         false, STR_INIT("https://as.example/"), OAUTH_META_ISSUER, {0}},
+         false,
+         STR_INIT("https://as.example/"),
+         OAUTH_META_ISSUER,
+         {0}},
         {"issuer in another case",
          STR_INIT("{\"issuer\":\"https://AS.example/\",\"jwks_uri\":\"https://as.example/k\"}"),
-         false, STR_INIT("https://as.example/"), OAUTH_META_ISSUER, {0}},
-        {"issuer missing", STR_INIT("{\"jwks_uri\":\"https://as.example/k\"}"), false,
-         STR_INIT("https://as.example/"), OAUTH_META_ISSUER, {0}},
+         false,
+         STR_INIT("https://as.example/"),
+         OAUTH_META_ISSUER,
+         {0}},
+        {"issuer missing",
+         STR_INIT("{\"jwks_uri\":\"https://as.example/k\"}"),
+         false,
+         STR_INIT("https://as.example/"),
+         OAUTH_META_ISSUER,
+         {0}},
         {"issuer not a string",
          STR_INIT("{\"issuer\":[\"https://as.example/\"],\"jwks_uri\":\"https://as.example/k\"}"),
-         false, STR_INIT("https://as.example/"), OAUTH_META_ISSUER, {0}},
+         false,
+         STR_INIT("https://as.example/"),
+         OAUTH_META_ISSUER,
+         {0}},
         {"issuer twice",
          STR_INIT("{\"issuer\":\"https://evil/\",\"issuer\":\"https://as.example/\","
                   "\"jwks_uri\":\"https://as.example/k\"}"),
-         false, STR_INIT("https://as.example/"), OAUTH_META_MALFORMED, {0}},
-        {"jwks_uri missing", STR_INIT("{\"issuer\":\"https://as.example/\"}"), false,
-         STR_INIT("https://as.example/"), OAUTH_META_JWKS_URI, {0}},
+         false,
+         STR_INIT("https://as.example/"),
+         OAUTH_META_MALFORMED,
+         {0}},
+        {"jwks_uri missing",
+         STR_INIT("{\"issuer\":\"https://as.example/\"}"),
+         false,
+         STR_INIT("https://as.example/"),
+         OAUTH_META_JWKS_URI,
+         {0}},
         {"jwks_uri relative",
-         STR_INIT("{\"issuer\":\"https://as.example/\",\"jwks_uri\":\"/jwks.json\"}"), false,
-         STR_INIT("https://as.example/"), OAUTH_META_JWKS_URI, {0}},
+         STR_INIT("{\"issuer\":\"https://as.example/\",\"jwks_uri\":\"/jwks.json\"}"),
+         false,
+         STR_INIT("https://as.example/"),
+         OAUTH_META_JWKS_URI,
+         {0}},
         {"jwks_uri file:",
          STR_INIT("{\"issuer\":\"https://as.example/\",\"jwks_uri\":\"file:///etc/passwd\"}"),
-         false, STR_INIT("https://as.example/"), OAUTH_META_JWKS_URI, {0}},
+         false,
+         STR_INIT("https://as.example/"),
+         OAUTH_META_JWKS_URI,
+         {0}},
         {"jwks_uri with userinfo",
          STR_INIT("{\"issuer\":\"https://as.example/\","
                   "\"jwks_uri\":\"https://as.example@evil/k\"}"),
-         false, STR_INIT("https://as.example/"), OAUTH_META_JWKS_URI, {0}},
+         false,
+         STR_INIT("https://as.example/"),
+         OAUTH_META_JWKS_URI,
+         {0}},
         {"jwks_uri with CR LF",
          STR_INIT("{\"issuer\":\"https://as.example/\","
                   "\"jwks_uri\":\"https://as.example/k\\r\\nX: y\"}"),
-         false, STR_INIT("https://as.example/"), OAUTH_META_JWKS_URI, {0}},
+         false,
+         STR_INIT("https://as.example/"),
+         OAUTH_META_JWKS_URI,
+         {0}},
         {"jwks_uri on another host",
-         STR_INIT("{\"issuer\":\"https://as.example/\",\"jwks_uri\":\"https://evil/k\"}"), false,
-         STR_INIT("https://as.example/"), OAUTH_META_ORIGIN, {0}},
+         STR_INIT("{\"issuer\":\"https://as.example/\",\"jwks_uri\":\"https://evil/k\"}"),
+         false,
+         STR_INIT("https://as.example/"),
+         OAUTH_META_ORIGIN,
+         {0}},
         {"jwks_uri on a host below",
          STR_INIT("{\"issuer\":\"https://as.example/\","
                   "\"jwks_uri\":\"https://as.example.evil/k\"}"),
-         false, STR_INIT("https://as.example/"), OAUTH_META_ORIGIN, {0}},
+         false,
+         STR_INIT("https://as.example/"),
+         OAUTH_META_ORIGIN,
+         {0}},
         {"jwks_uri on another port",
          STR_INIT("{\"issuer\":\"https://as.example/\","
                   "\"jwks_uri\":\"https://as.example:444/k\"}"),
-         false, STR_INIT("https://as.example/"), OAUTH_META_ORIGIN, {0}},
-        {"not an object", STR_INIT("[]"), false, STR_INIT("https://as.example/"),
-         OAUTH_META_MALFORMED, {0}},
-        {"not JSON", STR_INIT("<html>"), false, STR_INIT("https://as.example/"),
-         OAUTH_META_MALFORMED, {0}},
-        {"nothing", STR_INIT(""), false, STR_INIT("https://as.example/"), OAUTH_META_MALFORMED,
+         false,
+         STR_INIT("https://as.example/"),
+         OAUTH_META_ORIGIN,
+         {0}},
+        {"not an object",
+         STR_INIT("[]"),
+         false,
+         STR_INIT("https://as.example/"),
+         OAUTH_META_MALFORMED,
+         {0}},
+        {"not JSON",
+         STR_INIT("<html>"),
+         false,
+         STR_INIT("https://as.example/"),
+         OAUTH_META_MALFORMED,
+         {0}},
+        {"nothing",
+         STR_INIT(""),
+         false,
+         STR_INIT("https://as.example/"),
+         OAUTH_META_MALFORMED,
          {0}},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -211,19 +270,18 @@ static void oauth_meta_append_resource_writes_rfc_9728(void **state)
     };
     struct buf out = buf_make(1024);
     assert_int_equal(oauth_meta_append_resource(&small, &out), 0);
-    assert_true(str_eq(buf_str(&out),
-                       STR("{\"resource\":\"https://mcp.example.com/mcp\","
-                           "\"authorization_servers\":[\"https://t.us.auth0.com/\"],"
-                           "\"bearer_methods_supported\":[\"header\"]}")));
+    assert_true(str_eq(buf_str(&out), STR("{\"resource\":\"https://mcp.example.com/mcp\","
+                                          "\"authorization_servers\":[\"https://t.us.auth0.com/\"],"
+                                          "\"bearer_methods_supported\":[\"header\"]}")));
     buf_clear(&out);
     assert_int_equal(oauth_meta_append_resource(&full, &out), 0);
-    assert_true(str_eq(
-        buf_str(&out),
-        STR("{\"resource\":\"https://mcp.example.com/mcp\","
-            "\"authorization_servers\":[\"https://t.us.auth0.com/\",\"https://as.example\"],"
-            "\"scopes_supported\":[\"mcp:use\",\"files:read\"],"
-            "\"bearer_methods_supported\":[\"header\"],"
-            "\"resource_name\":\"Bob's \\\"tools\\\"\"}")));
+    assert_true(
+        str_eq(buf_str(&out),
+               STR("{\"resource\":\"https://mcp.example.com/mcp\","
+                   "\"authorization_servers\":[\"https://t.us.auth0.com/\",\"https://as.example\"],"
+                   "\"scopes_supported\":[\"mcp:use\",\"files:read\"],"
+                   "\"bearer_methods_supported\":[\"header\"],"
+                   "\"resource_name\":\"Bob's \\\"tools\\\"\"}")));
     buf_free(&out);
 }
 

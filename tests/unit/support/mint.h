@@ -86,16 +86,16 @@ static inline size_t mint_sign(const struct mint_signer *signer, struct str byte
     EVP_PKEY_CTX *pctx = NULL;
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     const char *digest = signer->digest != NULL ? signer->digest : "SHA256";
-    mint_require(ctx != NULL && EVP_DigestSignInit_ex(ctx, &pctx, digest, NULL, NULL, signer->key,
-                                                      NULL) == 1,
+    mint_require(ctx != NULL &&
+                     EVP_DigestSignInit_ex(ctx, &pctx, digest, NULL, NULL, signer->key, NULL) == 1,
                  "EVP_DigestSignInit");
     if (signer->pss_salt != 0)
         mint_require(EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) == 1 &&
                          EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, signer->pss_salt) == 1,
                      "PSS");
-    mint_require(EVP_DigestSign(ctx, ret_signature, &len, (const unsigned char *)bytes.ptr,
-                                bytes.len) == 1,
-                 "EVP_DigestSign");
+    mint_require(
+        EVP_DigestSign(ctx, ret_signature, &len, (const unsigned char *)bytes.ptr, bytes.len) == 1,
+        "EVP_DigestSign");
     EVP_MD_CTX_free(ctx);
     return len;
 }

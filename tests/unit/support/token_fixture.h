@@ -3,8 +3,8 @@
  *
  * issuer 0 "auth0": RS256 only, keys signer.pem (key-1) and next.pem (key-2)
  * issuer 1 "other": every algorithm, key large.pem (key-1, too: a kid means nothing elsewhere)
- * route 0: issuer 0 only, audience the resource; route 1: both issuers, audiences "api" and another;
- * route 2: as route 0, with scopes. */
+ * route 0: issuer 0 only, audience the resource; route 1: both issuers, audiences "api" and
+ * another; route 2: as route 0, with scopes. */
 #ifndef SUPPORT_TOKEN_FIXTURE_H
 #define SUPPORT_TOKEN_FIXTURE_H
 
@@ -25,14 +25,14 @@
 #define HEADER "{\"alg\":\"RS256\",\"typ\":\"JWT\",\"kid\":\"key-1\"}"
 
 /* The two profiles of Auth0, see docs of the tenant's "access token profile". */
-#define LEGACY_PAYLOAD                                                                     \
-    "{\"iss\":\"" ISSUER "\",\"sub\":\"auth0|64f\",\"aud\":[\"" RESOURCE "\",\"" ISSUER        \
-    "userinfo\"],\"iat\":1799999000,\"exp\":1800003600,\"azp\":\"tpc_client\","              \
+#define LEGACY_PAYLOAD                                                                  \
+    "{\"iss\":\"" ISSUER "\",\"sub\":\"auth0|64f\",\"aud\":[\"" RESOURCE "\",\"" ISSUER \
+    "userinfo\"],\"iat\":1799999000,\"exp\":1800003600,\"azp\":\"tpc_client\","         \
     "\"scope\":\"openid mcp:use\",\"gty\":\"password\"}"
 #define RFC9068_HEADER "{\"alg\":\"RS256\",\"typ\":\"at+jwt\",\"kid\":\"key-1\"}"
-#define RFC9068_PAYLOAD                                                                    \
-    "{\"iss\":\"" ISSUER "\",\"sub\":\"auth0|64f\",\"aud\":\"" RESOURCE                          \
-    "\",\"iat\":1799999000,\"exp\":1800003600,\"client_id\":\"tpc_client\",\"jti\":\"j1\","    \
+#define RFC9068_PAYLOAD                                                                     \
+    "{\"iss\":\"" ISSUER "\",\"sub\":\"auth0|64f\",\"aud\":\"" RESOURCE                     \
+    "\",\"iat\":1799999000,\"exp\":1800003600,\"client_id\":\"tpc_client\",\"jti\":\"j1\"," \
     "\"scope\":\"mcp:use\",\"permissions\":[\"tool:echo\"]}"
 
 struct token_fixture {
@@ -185,8 +185,7 @@ static inline enum token_rc fixture_check(const struct token_context *context, s
     size_t issuer_index = 0;
     enum token_rc rc = token_check(context, token, &identity, &issuer_index);
     mint_require((identity != NULL) == (rc == TOKEN_OK), "identity and rc disagree");
-    mint_require((issuer_index != SIZE_MAX) ==
-                     (rc == TOKEN_UNKNOWN_KEY || rc == TOKEN_NO_KEYS),
+    mint_require((issuer_index != SIZE_MAX) == (rc == TOKEN_UNKNOWN_KEY || rc == TOKEN_NO_KEYS),
                  "issuer index and rc disagree");
     identity_unref(identity);
     return rc;
