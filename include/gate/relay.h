@@ -9,6 +9,9 @@
 
 /* Answers up to this size that are no event stream are sent in one piece. */
 #define RELAY_COLLECT_BYTES (64U * 1024)
+/* ... if their fields are no larger than this: libmicrohttpd builds the head of such an answer in
+ * what the request head has left of the connection's memory. */
+#define RELAY_SMALL_HEAD_BYTES (8U * 1024)
 /* Ceiling of the head we send. */
 #define RELAY_MAX_HEAD_BYTES (128U * 1024)
 

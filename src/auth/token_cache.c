@@ -84,12 +84,13 @@ static struct entry **bucket_of(struct token_cache *cache, const uint8_t digest[
     return &cache->buckets[hash & cache->mask];
 }
 
+/* Equal digests first: then a plain comparison of the credential cannot leak it byte by byte. */
 static struct entry *find(struct token_cache *cache, const uint8_t digest[SHA256_LEN],
                           struct str token)
 {
     struct entry *entry = *bucket_of(cache, digest);
     while (entry != NULL && (memcmp(entry->digest, digest, SHA256_LEN) != 0 ||
-                             !secret_eq(str_make(entry->token, entry->token_len), token)))
+                             !str_eq(str_make(entry->token, entry->token_len), token)))
         entry = entry->next;
     return entry;
 }

@@ -34,9 +34,10 @@ static bool named_by_connection(const struct http1_response_head *head, struct s
     return false;
 }
 
-/* Copies into the arena, since an answer that is collected outlives the upstream's buffer. False
- * when there are more fields than we pass on, or no memory: the answer is then not passed at all. */
-static bool copy_fields(struct txn *txn, const struct http1_response_head *head)
+/* Copies into the arena, since an answer that is collected outlives the upstream's buffer; adds up
+ * their size. False when there are more fields than we pass on, or no memory: the answer is then not
+ * passed at all. */
+static bool copy_fields(struct txn *txn, const struct http1_response_head *head, size_t *ret_bytes)
 {
     struct arena *arena = exchange_arena(txn->exchange);
     struct reply *reply = txn->relay.reply;
@@ -50,6 +51,7 @@ static bool copy_fields(struct txn *txn, const struct http1_response_head *head)
         struct str value = arena_str(arena, field->value);
         if (name.ptr == NULL || value.ptr == NULL || !reply_add(reply, name, value))
             return false;
+        *ret_bytes += name.len + value.len;
     }
     return true;
 }
@@ -120,6 +122,7 @@ static void on_head(void *ctx, const struct http1_response_head *head)
     struct txn *txn = ctx;
     struct relay *relay = &txn->relay;
     bool events = is_event_stream(head);
+    size_t head_bytes = 0;
     relay->status = head->status;
     relay->reply = arena_alloc(exchange_arena(txn->exchange), sizeof(struct reply));
     if (relay->reply != NULL) {
@@ -128,7 +131,7 @@ static void on_head(void *ctx, const struct http1_response_head *head)
         relay->reply->body = buf_make(0);
         reply_add_common(txn, relay->reply);
     }
-    if (relay->reply == NULL || !copy_fields(txn, head)) {
+    if (relay->reply == NULL || !copy_fields(txn, head, &head_bytes)) {
         relay->call = upstream_cancel(relay->call);
         fail_before_answer(txn, "upstream_head_too_large",
                            "The MCP server's answer has too many header fields");
@@ -136,7 +139,7 @@ static void on_head(void *ctx, const struct http1_response_head *head)
     }
     if (events) /* nginx in front of us must not collect events */
         (void)reply_add(relay->reply, STR("X-Accel-Buffering"), STR("no"));
-    if (!events && fits_one_piece(head)) {
+    if (!events && head_bytes <= RELAY_SMALL_HEAD_BYTES && fits_one_piece(head)) {
         relay->state = RELAY_COLLECTING;
         relay->body = buf_make(RELAY_COLLECT_BYTES);
         return;

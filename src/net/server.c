@@ -220,6 +220,8 @@ void client_free(struct client *client)
     list_unlink(&client->idle_node);
     server->stats.connections--;
     free(client);
+    /* There is room again, however long we meant to look away. */
+    loop_timer_stop(server->loop, &server->accept_timer);
     resume_accepting(server);
 }
 

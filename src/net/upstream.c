@@ -69,6 +69,28 @@ void conn_free(struct upstream_conn *conn)
         serve_waiting(upstream);
 }
 
+CURLcode conn_send(struct upstream_conn *conn, struct str bytes, size_t *ret_n)
+{
+    if (conn->upstream->options.tls)
+        return curl_easy_send(conn->easy, bytes.ptr, bytes.len, ret_n);
+    ssize_t n = send(conn->watch.fd, bytes.ptr, bytes.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? CURLE_AGAIN : CURLE_SEND_ERROR;
+    *ret_n = (size_t)n;
+    return CURLE_OK;
+}
+
+CURLcode conn_recv(struct upstream_conn *conn, char *bytes, size_t len, size_t *ret_n)
+{
+    if (conn->upstream->options.tls)
+        return curl_easy_recv(conn->easy, bytes, len, ret_n);
+    ssize_t n = recv(conn->watch.fd, bytes, len, MSG_DONTWAIT);
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? CURLE_AGAIN : CURLE_RECV_ERROR;
+    *ret_n = (size_t)n;
+    return CURLE_OK;
+}
+
 static void on_idle_timer(struct timer *timer)
 {
     conn_free(CONTAINER_OF(timer, struct upstream_conn, timer));

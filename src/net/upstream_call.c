@@ -94,7 +94,7 @@ static bool call_send(struct upstream_call *call)
     struct str rest = unsent(call);
     while (rest.len > 0) {
         size_t n = 0;
-        CURLcode rc = curl_easy_send(call->conn->easy, rest.ptr, rest.len, &n);
+        CURLcode rc = conn_send(call->conn, rest, &n);
         if (rc == CURLE_AGAIN) {
             events |= EPOLLOUT;
             break;
@@ -229,7 +229,7 @@ static void read_answer(struct upstream_conn *conn)
         /* TLS may hold decrypted bytes that no event will announce: read until there are none. */
         if (i >= MAX_READS_PER_EVENT && !tls)
             return;
-        CURLcode rc = curl_easy_recv(conn->easy, engine->scratch, sizeof(engine->scratch), &n);
+        CURLcode rc = conn_recv(conn, engine->scratch, sizeof(engine->scratch), &n);
         if (rc == CURLE_AGAIN)
             return;
         if (rc != CURLE_OK) {

@@ -73,6 +73,11 @@ struct upstream_call {
 };
 
 /* upstream.c */
+/* Bytes over a connection, as curl_easy_send() and curl_easy_recv() have it. Those look the
+ * connection up among all that libcurl knows, which grows with every open stream; so only TLS, which
+ * needs libcurl's state, goes through them, and plain TCP straight to the socket. */
+CURLcode conn_send(struct upstream_conn *conn, struct str bytes, size_t *ret_n);
+CURLcode conn_recv(struct upstream_conn *conn, char *bytes, size_t len, size_t *ret_n);
 void conn_free(struct upstream_conn *conn);
 /* The call is over: back to the pool, or closed. */
 void conn_release(struct upstream_conn *conn, bool reusable, int64_t idle_ms);

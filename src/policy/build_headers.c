@@ -23,8 +23,9 @@ static const struct header_kind identity_kind = {identity_allowed, ARRAY_LEN(ide
 static bool is_allowed(const struct header_kind *kind, struct str folded)
 {
     enum field_id id = field_lookup(folded);
-    /* Mcp-Param-* and what later revisions will bring. */
-    if (str_has_prefix(folded, STR("mcp-")))
+    /* The body and its meaning are the client's: Content-Encoding, Mcp-Param-* and what later
+     * revisions will bring. */
+    if (str_has_prefix(folded, STR("mcp-")) || str_has_prefix(folded, STR("content-")))
         return false;
     for (size_t i = 0; i < kind->n_allowed; i++)
         if (kind->allowed[i] == id)

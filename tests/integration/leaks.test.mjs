@@ -14,7 +14,7 @@ import { newSigningKey, signCompact, tokenClaims, tokenHeader } from './lib/toke
 
 // Each canary is a word that appears nowhere else.
 let serial = 0;
-const canary = () => `canary${process.pid}x${serial++}`;
+const canary = () => `canary${process.pid}x${String(serial++).padStart(3, '0')}`;
 
 describe('leaks (T8)', () => {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'portcullis-leaks-'));

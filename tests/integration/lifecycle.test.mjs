@@ -289,6 +289,23 @@ describe('the end', () => {
         },
     );
 
+    ending('a request that was sent before the signal is answered', {}, async (stage) => {
+        const kept = await stage.wire();
+        kept.send(stage.request());
+        assert.equal((await kept.answer()).status, 200);
+        // the daemon sleeps while these requests and then the signal come
+        stage.gate.signal('SIGSTOP');
+        const fresh = await Promise.all(Array.from({ length: 5 }, () => stage.wire()));
+        for (const wire of [kept, ...fresh]) await wire.send(stage.request());
+        stage.gate.signal('SIGTERM');
+        stage.gate.signal('SIGCONT');
+        for (const wire of [kept, ...fresh]) {
+            assert.equal((await wire.answer()).status, 200);
+            await wire.drainToEnd();
+        }
+        assert.deepEqual(await stage.gate.exited, { code: 0, signal: null });
+    });
+
     ending('a streamed answer to a POST is carried to its end', {}, async (stage) => {
         stage.upstream.respond = (request, link) => link.send(SSE);
         const wire = await stage.wire();

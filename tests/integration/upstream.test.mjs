@@ -173,7 +173,7 @@ describe('an upstream over https', () => {
         withStage(serverTls(certs.server), { ca_file: certs.ca.cert }, async (stage) => {
             stage.upstream.respond = async (request, link) => {
                 await link.send('HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nhalf');
-                setTimeout(() => link.socket.destroy(), 50); // node sends no close_notify then
+                setTimeout(() => link.raw.destroy(), 50);
             };
             const wire = await stage.wire();
             wire.send(stage.request());
@@ -219,7 +219,9 @@ describe('an upstream over https', () => {
 
     test('is 502 when it does not speak TLS', async () => {
         const port = await freePort();
-        const plain = net.createServer((socket) => socket.end('HTTP/1.1 200 OK\r\n\r\nhello'));
+        const plain = net.createServer((socket) =>
+            socket.on('error', () => {}).end('HTTP/1.1 200 OK\r\n\r\nhello'),
+        );
         plain.on('error', () => {});
         await new Promise((resolve) => plain.listen(port, '127.0.0.1', resolve));
         const upstream = { url: `https://127.0.0.1:${port}/mcp`, ca_file: certs.ca.cert };

@@ -8,8 +8,9 @@ const END_OF_HEAD = Buffer.from('\r\n\r\n');
 
 // One accepted connection.
 class Link {
-    constructor(socket) {
+    constructor(socket, raw) {
         this.socket = socket;
+        this.raw = raw; // below TLS; else the same
         this.received = Buffer.alloc(0); // not yet part of a request
         this.requests = 0;
         this.closed = new Promise((resolve) => {
@@ -29,7 +30,7 @@ class Link {
     }
 
     reset() {
-        this.socket.resetAndDestroy();
+        this.raw.resetAndDestroy();
     }
 }
 
@@ -118,13 +119,15 @@ export class ByteUpstream {
         this.links = []; // every connection ever accepted
         this.bytes = 0; // received on all connections
         this.respond = answerPolitely; // (request, link) => anything; tests put their own here
-        const accept = (socket) => this.#accept(socket);
-        this.server = tlsOptions ? tls.createServer(tlsOptions, accept) : net.createServer(accept);
-        this.server.on('tlsClientError', () => {}); // the other side's business
+        this.server = net.createServer((raw) => {
+            const socket = tlsOptions ? new tls.TLSSocket(raw, { isServer: true, ...tlsOptions }) : raw;
+            raw.on('error', () => {}); // shows as `closed`
+            this.#accept(socket, raw);
+        });
     }
 
-    #accept(socket) {
-        const link = new Link(socket);
+    #accept(socket, raw) {
+        const link = new Link(socket, raw);
         this.links.push(link);
         socket.setNoDelay(true);
         socket.on('error', () => {}); // shows as `closed`

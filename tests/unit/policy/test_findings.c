@@ -175,6 +175,8 @@ static const struct finding_row upstream_errors[] = {
      "cannot be set here"},
     {HEADERS("\"Mcp-Param-X\": \"x\""), "/routes/0/upstream/headers/Mcp-Param-X",
      "cannot be set here"},
+    {HEADERS("\"content_encoding\": \"x\""), "/routes/0/upstream/headers/content_encoding",
+     "cannot be set here"},
     {HEADERS("\"\": \"x\""), "/routes/0/upstream/headers/", "is no header name"},
     {HEADERS("\"X-A\": \" x\""), "/routes/0/upstream/headers/X-A", "a blank at its beginning"},
     {HEADERS("\"X-A\": \"a\\nb\""), "/routes/0/upstream/headers/X-A", "line break"},
