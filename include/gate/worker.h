@@ -57,6 +57,8 @@ struct worker {
     uint64_t stale_accepts;
     char refused_id[TXN_ID_LEN + 1]; /* of the refusal that is being written */
     struct timer drain_timer;
+    struct timer trim_timer;
+    uint32_t peak_connections; /* since memory was last given back */
     bool draining;
     bool stop;
     pthread_t thread;

@@ -42,9 +42,14 @@ static size_t json_bytes(json_t *value)
     json_t *member;
     if (json_is_object(value))
         bytes += JSON_OBJECT_BYTES;
-    json_object_foreach(value, key, member) bytes +=
-        JSON_MEMBER_BYTES + strlen(key) + json_bytes(member);
-    json_array_foreach(value, index, member) bytes += sizeof(member) + json_bytes(member);
+    json_object_foreach(value, key, member)
+    {
+        bytes += JSON_MEMBER_BYTES + strlen(key) + json_bytes(member);
+    }
+    json_array_foreach(value, index, member)
+    {
+        bytes += sizeof(json_t *) + json_bytes(member);
+    }
     return bytes;
 }
 
@@ -59,7 +64,7 @@ static size_t n_buckets_for(size_t max_entries)
 struct token_cache *token_cache_make(size_t max_entries, size_t max_bytes)
 {
     const size_t n_buckets = n_buckets_for(max_entries);
-    struct token_cache *cache = calloc(1, sizeof(*cache) + n_buckets * sizeof(cache->buckets[0]));
+    struct token_cache *cache = calloc(1, sizeof(*cache) + n_buckets * sizeof(struct entry *));
     if (cache == NULL)
         return NULL;
     cache->max_entries = size_max(max_entries, 1);

@@ -2,7 +2,7 @@
 #include "gate/worker.h"
 
 #include <errno.h>
-#include <signal.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "gate/relay.h"
@@ -12,6 +12,9 @@
 
 /* A parked request waits for the fetch that is under way, and this much longer. */
 #define KEY_WAIT_EXTRA_MS 1000
+/* How often, and after what crowd, freed memory is given back. */
+#define TRIM_INTERVAL_MS 1000
+#define TRIM_MIN_PEAK 16
 
 /* ---- upstream pools of one config ---- */
 
@@ -366,6 +369,26 @@ void worker_post_stop(struct worker *worker)
     (void)mailbox_post(worker->mailbox, deliver_stop, worker, NULL);
 }
 
+/* ---- memory ---- */
+
+/* After a burst glibc keeps what was freed; give it back once the crowd has left. */
+static void on_trim_timer(struct timer *timer)
+{
+    struct worker *worker = CONTAINER_OF(timer, struct worker, trim_timer);
+    uint32_t now = server_stats(worker->server).connections;
+    if (worker->peak_connections >= TRIM_MIN_PEAK && now <= worker->peak_connections / 2) {
+        (void)malloc_trim(0);
+        worker->peak_connections = now;
+    }
+    (void)loop_timer_in(worker->loop, &worker->trim_timer, TRIM_INTERVAL_MS);
+}
+
+static void note_connections(struct worker *worker, uint32_t now)
+{
+    if (now > worker->peak_connections)
+        worker->peak_connections = now;
+}
+
 /* ---- the loop turn ---- */
 
 static void run_marked(struct worker *worker)
@@ -387,6 +410,7 @@ static void publish_counters(struct worker *worker)
     struct metrics *metrics = worker->metrics;
     struct server_stats server = server_stats(worker->server);
     struct token_cache_stats cache = token_cache_stats(worker->cache);
+    note_connections(worker, server.connections);
     METRICS_SET(metrics, connections, server.connections);
     METRICS_SET(metrics, streams, server.streams);
     METRICS_SET(metrics, accepted, server.accepted);
@@ -434,6 +458,7 @@ int worker_init(struct worker *worker, const struct worker_options *options)
     worker->log = options->log;
     worker->letters = options->letters;
     worker->drain_timer.fn = on_drain_timer;
+    worker->trim_timer.fn = on_trim_timer;
     worker->snapshot = snapshot_ref(options->snapshot);
     worker->loop = loop_new();
     if (worker->loop == NULL || rng_init(&worker->rng) < 0)
@@ -453,7 +478,8 @@ int worker_init(struct worker *worker, const struct worker_options *options)
         worker->engine == NULL || worker->server == NULL)
         return -ENOMEM;
     worker->routes = route_set_new(worker->engine, options->snapshot->config);
-    if (worker->routes == NULL)
+    if (worker->routes == NULL ||
+        loop_timer_in(worker->loop, &worker->trim_timer, TRIM_INTERVAL_MS) < 0)
         return -ENOMEM;
     for (size_t i = 0; i < options->n_listen_fds; i++) {
         int r = server_listen(worker->server, options->listen_fds[i]);
@@ -481,8 +507,6 @@ void worker_free(struct worker *worker)
     worker->cache = token_cache_free(worker->cache);
     worker->verifier = jws_verifier_free(worker->verifier);
     worker->snapshot = snapshot_unref(worker->snapshot);
-    if (worker->loop != NULL)
-        loop_timer_stop(worker->loop, &worker->drain_timer);
     worker->loop = loop_free(worker->loop);
     log_close(&worker->log);
 }

@@ -59,8 +59,6 @@ static ssize_t refuse_bytes(struct client *client)
 
 static ssize_t refuse_late(struct client *client)
 {
-    if (http1_request_idle(&client->filter))
-        return 0; /* between requests: closing needs no words */
     return refuse(client, 408, "client_timeout", "the request did not arrive in time");
 }
 
@@ -109,13 +107,14 @@ __attribute__((visibility("default"))) ssize_t recv(int fd, void *bytes, size_t 
     struct client *client = active != NULL ? server_client_by_fd(active, fd) : NULL;
     if (client == NULL || client->owner != OWNER_MHD)
         return receive(fd, bytes, len, flags);
-    if (client->timed_out)
+    if (client->timed_out && !http1_request_idle(&client->filter))
         return refuse_late(client);
     if (http1_request_refused(&client->filter) != HTTP1_REQUEST_OK)
         return refuse_bytes(client);
+    /* Between requests closing needs no words; but a request that came just before is still served. */
     ssize_t n = receive(fd, bytes, len, flags);
     if (n <= 0)
-        return n;
+        return client->timed_out ? 0 : n;
     if (client->half_closed && (size_t)n < len)
         client_show_end(client);
     size_t good = filter_bytes(client, bytes, (size_t)n);

@@ -111,7 +111,7 @@ static enum address_rc parse_unix(struct str path, struct listen_address *addres
 static bool parse_ip(int family, struct str text, void *ret_bytes)
 {
     char copy[INET6_ADDRSTRLEN];
-    if (text.len >= sizeof(copy) || str_has_nul(text))
+    if (text.len == 0 || text.len >= sizeof(copy) || str_has_nul(text))
         return false;
     memcpy(copy, text.ptr, text.len);
     copy[text.len] = '\0';

@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A policy is any text. What must hold for each:
  * - either there is an error in the findings and no configuration, or the other way round;
- * - what jansson does not take for JSON, or what has a duplicate key, is refused;
+ * - what jansson does not take for JSON, or what has a duplicate key, is refused; what it does take
+ *   has lines, and no duplicate key in them;
  * - a configuration is whole: routes are found at their own paths, the metadata names the resource;
  * - it prints as a policy that is accepted and prints itself, unless something is redacted;
  * - what references gave appears neither in a finding nor in print.
  * Environment and files are made up; nothing outside is touched. */
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
-#include "base/err.h"
+#include "base/json_lines.h"
+#include "oracle.h"
 #include "policy/config.h"
 #include "policy/route.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define CANARY "s3cr3t-7c1d"
 
@@ -53,9 +52,9 @@ static void check_findings(const struct diag *diag, bool secret)
 {
     for (size_t i = 0; i < diag->count; i++) {
         const struct finding *finding = &diag->items[i];
-        assert(finding->text[0] != '\0');
-        assert(finding->pointer[0] == '\0' || finding->pointer[0] == '/');
-        assert(!secret || strstr(finding->text, CANARY) == NULL);
+        ORACLE(finding->text[0] != '\0');
+        ORACLE(finding->pointer[0] == '\0' || finding->pointer[0] == '/');
+        ORACLE(!secret || strstr(finding->text, CANARY) == NULL);
     }
 }
 
@@ -63,28 +62,28 @@ static void check_route(const struct config_data *data, const struct route *rout
 {
     struct str root = STR("/");
     struct str path = route->mount.len > 0 ? route->mount : root;
-    assert(route_find(data, path).route == route);
-    assert(route_find(data, path).kind == ROUTE_MCP);
-    assert(route_find(data, route->metadata_path).route == route);
-    assert(route_find(data, route->metadata_path).kind == ROUTE_METADATA);
-    assert(route_origin_allowed(route, route->origin));
-    assert(!str_has_suffix(route->mount, root));
-    assert(str_has_prefix(route->metadata_url, route->scheme));
-    assert(route->n_issuers > 0 && route->n_audiences > 0);
-    assert(route->max_body_bytes > 0 && route->upstream.port > 0);
-    assert(route->upstream.target.len > 0 && route->upstream.target.ptr[0] == '/');
+    ORACLE(route_find(data, path).route == route);
+    ORACLE(route_find(data, path).kind == ROUTE_MCP);
+    ORACLE(route_find(data, route->metadata_path).route == route);
+    ORACLE(route_find(data, route->metadata_path).kind == ROUTE_METADATA);
+    ORACLE(route_origin_allowed(route, route->origin));
+    ORACLE(!str_has_suffix(route->mount, root));
+    ORACLE(str_has_prefix(route->metadata_url, route->scheme));
+    ORACLE(route->n_issuers > 0 && route->n_audiences > 0);
+    ORACLE(route->max_body_bytes > 0 && route->upstream.port > 0);
+    ORACLE(route->upstream.target.len > 0 && route->upstream.target.ptr[0] == '/');
     json_t *document = json_loadb(route->metadata_json.ptr, route->metadata_json.len,
                                   JSON_REJECT_DUPLICATES, NULL);
-    assert(str_eq(json_get_str(document, "resource"), route->resource));
+    ORACLE(str_eq(json_get_str(document, "resource"), route->resource));
     json_decref(document);
 }
 
 static void check_config(const struct config_data *data)
 {
-    assert(data->n_routes > 0 && data->n_issuers > 0 && data->n_listens > 0);
-    assert(data->workers >= 1 && data->workers <= CONFIG_MAX_WORKERS);
-    assert(data->limits.token_bytes <= data->limits.header_bytes);
-    assert(data->jwks.refresh_ms > 0 && data->jwks.timeout_ms > 0 && data->clock_skew_s >= 0);
+    ORACLE(data->n_routes > 0 && data->n_issuers > 0 && data->n_listens > 0);
+    ORACLE(data->workers >= 1 && data->workers <= CONFIG_MAX_WORKERS);
+    ORACLE(data->limits.token_bytes <= data->limits.header_bytes);
+    ORACLE(data->jwks.refresh_ms > 0 && data->jwks.timeout_ms > 0 && data->clock_skew_s >= 0);
     for (size_t i = 0; i < data->n_routes; i++)
         check_route(data, &data->routes[i]);
 }
@@ -95,13 +94,13 @@ static void check_print(const struct config *config, bool secret)
     struct config *again = NULL;
     json_t *printed = config_print(config);
     char *text = json_dumps(printed, 0);
-    assert(text != NULL);
-    assert(!secret || strstr(text, CANARY) == NULL);
+    ORACLE(text != NULL);
+    ORACLE(!secret || strstr(text, CANARY) == NULL);
     if (strstr(text, "[redacted]") == NULL) {
         int r = config_parse(str_from_cstr(text), ".", &sources, &diag, &again);
-        assert(r == 0);
+        ORACLE(r == 0);
         json_t *reprinted = config_print(again);
-        assert(json_equal(printed, reprinted));
+        ORACLE(json_equal(printed, reprinted));
         json_decref(reprinted);
         config_unref(again);
     }
@@ -119,19 +118,36 @@ static bool is_json(struct str text)
     return valid;
 }
 
+/* The scanner may accept more than jansson, but for its limits never less. */
+static void check_lines(struct str text, bool json)
+{
+    struct json_lines *lines = NULL;
+    struct json_fault fault;
+    size_t duplicates = 0;
+    if (json_lines_scan(text, &lines, &fault) < 0) {
+        ORACLE(!json || strstr(fault.text, "too ") != NULL);
+        ORACLE(fault.line >= 1);
+        return;
+    }
+    (void)json_lines_duplicates(lines, &duplicates);
+    ORACLE(!json || duplicates == 0);
+    json_lines_free(lines);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct str text = str_make((const char *)data, size);
+    struct str text = oracle_input(data, size);
     /* The canary may also be spelled out in the input, as it is or with escapes. */
     bool secret = !has(text, "7c1d") && !has(text, "\\u");
     struct diag diag = {0};
     struct config *config = NULL;
     int r = config_parse(text, ".", &sources, &diag, &config);
-    assert((r == 0) == (config != NULL));
-    assert((r == 0) == !diag_has_errors(&diag));
+    ORACLE((r == 0) == (config != NULL));
+    ORACLE((r == 0) == !diag_has_errors(&diag));
     check_findings(&diag, secret);
+    check_lines(text, is_json(text));
     if (config != NULL) {
-        assert(is_json(text));
+        ORACLE(is_json(text));
         check_config(config_get(config));
         check_print(config, secret);
     }

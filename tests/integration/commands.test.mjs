@@ -7,6 +7,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { runPortcullis } from './lib/portcullis.mjs';
 import { freePort } from './lib/ports.mjs';
 import { openStage } from './lib/stage.mjs';
@@ -200,7 +201,7 @@ describe('broken policies (T40)', () => {
 
     for (const row of rows)
         test(`check and serve refuse ${row.file} alike: ${row.why}`, async () => {
-            const file = new URL(row.file, broken).pathname;
+            const file = fileURLToPath(new URL(row.file, broken));
             const [check, serve] = [
                 await runPortcullis(['check', file], { env: row.env }),
                 await runPortcullis(['serve', file], { env: row.env }),
