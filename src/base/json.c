@@ -68,6 +68,9 @@ enum json_rc json_parse(struct str text, struct json_limits limits, json_t **ret
         return JSON_RC_TOO_LARGE;
     if (nesting_depth(text) > limits.max_depth)
         return JSON_RC_TOO_DEEP;
+    /* jansson 2.14 skips a NUL byte behind a number or a word ("[1\0]"); no other parser does. */
+    if (str_has_nul(text))
+        return JSON_RC_MALFORMED;
     json_t *root = json_loadb(text.ptr != NULL ? text.ptr : "", text.len,
                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     if (root == NULL) {

@@ -129,7 +129,7 @@ static int run(int argc, char **argv)
 const struct command command_healthcheck = {
     .name = "healthcheck",
     .synopsis = "healthcheck [POLICY.json]",
-    .help = "Ask the admin address whether the process lives, for container health checks.\n"
+    .help = "Asks the admin address whether the process lives, for container health checks.\n"
             "\n"
             "Without a policy it asks 127.0.0.1:9090. Exit status 0: it lives; 1: it does not answer.\n"
             "\n"

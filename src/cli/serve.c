@@ -23,7 +23,7 @@ static int run(int argc, char **argv)
 const struct command command_serve = {
     .name = "serve",
     .synopsis = "serve POLICY.json",
-    .help = "Stand in front of the MCP servers of the policy, in the foreground.\n"
+    .help = "Stands in front of the MCP servers of the policy, in the foreground.\n"
             "\n"
             "Logs go to stderr: JSON lines, or text on a terminal.\n"
             "SIGHUP reads the policy again and keeps the old one if there is an error in it.\n"

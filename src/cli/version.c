@@ -31,7 +31,7 @@ static int run(int argc, char **argv)
 const struct command command_version = {
     .name = "version",
     .synopsis = "version",
-    .help = "Print the version and those of the libraries it runs on.\n"
+    .help = "Prints the version and those of the libraries it runs on.\n"
             "\n"
             "Example:\n"
             "  portcullis version\n",

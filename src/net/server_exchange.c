@@ -253,8 +253,9 @@ void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls
         server->options.handler->gone(server->options.ctx, exchange);
     }
     exchange_mark_dead(exchange);
-    /* While draining a connection ends with its exchange. */
-    if (server->draining && toe == MHD_REQUEST_TERMINATED_COMPLETED_OK) {
+    /* While draining a connection ends with its exchange; so does one that was to be closed when a
+     * last request came. */
+    if ((server->draining || client->timed_out) && toe == MHD_REQUEST_TERMINATED_COMPLETED_OK) {
         client->timed_out = true;
         client_stop_reading(client);
     }

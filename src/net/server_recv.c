@@ -62,6 +62,17 @@ static ssize_t refuse_late(struct client *client)
     return refuse(client, 408, "client_timeout", "the request did not arrive in time");
 }
 
+/* Nothing more comes on a connection that we want to close. That needs no words; but a request that
+ * came just before is served, and libmicrohttpd would drop it at the end of the stream. It looks again
+ * when the answer is out (exchange_on_completed()). */
+static ssize_t end_between_requests(const struct client *client)
+{
+    if (client->exchange == NULL)
+        return 0;
+    errno = EAGAIN;
+    return -1;
+}
+
 /* The first byte of a message starts the clock; the end of its head starts it anew for the body. A
  * pipelined message waits for its turn first (exchange_on_completed() arms it then). */
 static void note_progress(struct client *client, bool was_idle, bool was_in_head, size_t len)
@@ -111,10 +122,9 @@ __attribute__((visibility("default"))) ssize_t recv(int fd, void *bytes, size_t 
         return refuse_late(client);
     if (http1_request_refused(&client->filter) != HTTP1_REQUEST_OK)
         return refuse_bytes(client);
-    /* Between requests closing needs no words; but a request that came just before is still served. */
     ssize_t n = receive(fd, bytes, len, flags);
     if (n <= 0)
-        return client->timed_out ? 0 : n;
+        return client->timed_out ? end_between_requests(client) : n;
     if (client->half_closed && (size_t)n < len)
         client_show_end(client);
     size_t good = filter_bytes(client, bytes, (size_t)n);

@@ -6,8 +6,8 @@
 #include "base/buf.h"
 #include "policy/config.h"
 
-/* config_sources.read_file of the real file system; CTX is not used. OUT needs room for one byte more
- * than MAX_BYTES. */
+/* config_sources.read_file of the real file system; CTX is not used. OUT needs room for one more
+ * byte than MAX_BYTES. */
 int sources_read_file(void *ctx, const char *path, size_t max_bytes, struct buf *out);
 
 /* CPUs that a cgroup v2 quota allows, rounded up: "150000 100000" gives 2. No quota ("max ..."), or

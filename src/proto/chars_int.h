@@ -10,12 +10,12 @@
 #include "base/str.h"
 
 enum {
-    CHARS_TOKEN = 0x01, /* tchar, RFC 9110 5.6.2 */
-    CHARS_PATH = 0x02,  /* pchar and '/', but for '%' (RFC 3986 3.3) */
-    CHARS_QUERY = 0x04, /* the same and '?' (RFC 3986 3.4) */
-    CHARS_HOST = 0x08,  /* letters, digits, '-', '.', '_': the host names that are in use */
-    CHARS_HEX = 0x10,   /* HEXDIG, both cases */
-    CHARS_VALUE = 0x20, /* field-vchar, SP, HTAB (RFC 9110 5.5) */
+    CHARS_TOKEN = 0x01,    /* tchar, RFC 9110 5.6.2 */
+    CHARS_PATH = 0x02,     /* pchar and '/', but for '%' (RFC 3986 3.3) */
+    CHARS_QUERY = 0x04,    /* the same and '?' (RFC 3986 3.4) */
+    CHARS_HOST = 0x08,     /* letters, digits, '-', '.', '_': the host names that are in use */
+    CHARS_HEX = 0x10,      /* HEXDIG, both cases */
+    CHARS_VALUE = 0x20,    /* field-vchar, SP, HTAB (RFC 9110 5.5) */
     CHARS_B64TOKEN = 0x40, /* b64token without its padding (RFC 6750 2.1) */
 };
 

@@ -83,9 +83,10 @@ static bool is_kid(struct str kid)
     return kid.len > 0 && kid.len <= JWK_MAX_KID_BYTES;
 }
 
+/* Of a number that read_number() gave: its first byte is not zero. */
 static unsigned bit_length(const uint8_t *bytes, size_t len)
 {
-    return len == 0 ? 0 : (unsigned)(len * 8) - (unsigned)(__builtin_clz(bytes[0]) - 24);
+    return (unsigned)(len * 8) - (unsigned)(__builtin_clz(bytes[0]) - 24);
 }
 
 /* RFC 7518 2: Base64urlUInt is big-endian in as few octets as possible, so no leading zero. */
@@ -93,7 +94,7 @@ static bool read_number(const json_t *object, const char *key, uint8_t *ret_byte
                         size_t *ret_len)
 {
     struct str text = json_get_str(object, key);
-    return text.len > 0 && base64url_decode(text, ret_bytes, cap, ret_len) == 0 && *ret_len > 0 &&
+    return text.len > 0 && base64url_decode(text, ret_bytes, cap, ret_len) == 0 &&
            ret_bytes[0] != 0 && (ret_bytes[*ret_len - 1] & 1) == 1;
 }
 

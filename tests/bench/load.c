@@ -141,11 +141,12 @@ static uint64_t take_memory(const struct load *load)
     return kib;
 }
 
-/* An upstream that sends less than it should, or a contender that cannot keep up. */
+/* An upstream that sends less than it should, or a contender that loses events or cannot keep up. A
+ * busy machine may owe some at the end of the window. */
 static void check_events(const struct load *load, double seconds)
 {
     double wanted = load->options.active * seconds * 1000 / load->options.every_ms;
-    if ((double)load->events_taken.count < wanted * 0.9)
+    if ((double)load->events_taken.count < wanted * 0.75)
         tool_die("%" PRIu64 " events instead of about %.0f", load->events_taken.count, wanted);
 }
 

@@ -159,4 +159,9 @@ async function main() {
     return ended ? 1 : 0;
 }
 
-process.exitCode = await main();
+try {
+    process.exitCode = await main();
+} catch (error) {
+    process.stderr.write(`The demo did not start: ${error.message}\n`);
+    process.exitCode = 1;
+}

@@ -113,7 +113,8 @@ static bool is_json(struct str text)
 {
     json_t *root = json_loadb(text.ptr, text.len,
                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-    bool valid = root != NULL;
+    /* It skips a NUL byte behind a number or a word. */
+    bool valid = root != NULL && !str_has_nul(text);
     json_decref(root);
     return valid;
 }

@@ -21,6 +21,7 @@ for (const profile of PROFILES)
         let client;
         let provider;
         let transport;
+        const streams = []; // answers to GET
         before(async () => {
             scene = await openScene({
                 tenant: { profile },
@@ -43,6 +44,11 @@ for (const profile of PROFILES)
                 makeTransport: () =>
                     new StreamableHTTPClientTransport(new URL(scene.gate.url()), {
                         authProvider: provider,
+                        fetch: async (url, init) => {
+                            const answer = await fetch(url, init);
+                            if (init?.method === 'GET') streams.push(answer);
+                            return answer;
+                        },
                     }),
                 finish: (refused, redirect) => refused.finishAuth(redirect.get('code')),
             });
@@ -98,6 +104,10 @@ for (const profile of PROFILES)
         });
 
         test('gets notifications on the GET stream of its session', async () => {
+            const [stream] = streams.filter((answer) => answer.url === scene.gate.url());
+            assert.equal(stream.status, 200);
+            assert.equal(stream.headers.get('content-type'), 'text/event-stream');
+            assert.equal(stream.headers.get('x-accel-buffering'), 'no');
             const messages = [];
             client.setNotificationHandler(LoggingMessageNotificationSchema, (message) =>
                 messages.push(message),

@@ -120,7 +120,9 @@ export class ByteUpstream {
         this.bytes = 0; // received on all connections
         this.respond = answerPolitely; // (request, link) => anything; tests put their own here
         this.server = net.createServer((raw) => {
-            const socket = tlsOptions ? new tls.TLSSocket(raw, { isServer: true, ...tlsOptions }) : raw;
+            const socket = tlsOptions
+                ? new tls.TLSSocket(raw, { isServer: true, ...tlsOptions })
+                : raw;
             raw.on('error', () => {}); // shows as `closed`
             this.#accept(socket, raw);
         });

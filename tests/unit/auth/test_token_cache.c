@@ -188,6 +188,48 @@ static void token_cache_is_bounded_in_bytes(void **state)
         identity_unref(samples[i].identity);
 }
 
+/* What an entry counts for: at least every byte of the credential, its kid and its claims. */
+static void token_cache_counts_what_an_entry_holds(void **state)
+{
+    (void)state;
+    char filler[4001];
+    struct sample sample;
+    memset(filler, 'x', sizeof(filler) - 1);
+    filler[sizeof(filler) - 1] = '\0';
+    sample_fill(&sample, 1, FIXTURE_NOW + 100);
+    struct token_cache *cache = token_cache_make(8, PLENTY);
+    insert(cache, &sample);
+    size_t before = token_cache_stats(cache).bytes;
+    static const struct {
+        const char *why;
+        const char *format; /* of json_pack(), for the filler once */
+        size_t at_least;
+    } rows[] = {
+        {"a long name", "{s:{}}", 4000},
+        {"a long value", "{s:s}", 8000},
+        {"a long value in an array", "{s:[s]}", 8000},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        json_decref(sample.identity->claims);
+        sample.identity->claims = json_pack(rows[i].format, filler, filler);
+        insert(cache, &sample);
+        if (token_cache_stats(cache).bytes < rows[i].at_least)
+            fail_msg("%s", rows[i].why);
+    }
+    json_decref(sample.identity->claims);
+    sample.identity->claims = json_pack("{s:s, s:[s]}", "sub", "s", "aud", "api");
+    insert(cache, &sample);
+    assert_int_equal(token_cache_stats(cache).bytes, before);
+    sample.identity->kid = str_make(filler, 200);
+    insert(cache, &sample);
+    assert_int_equal(token_cache_stats(cache).bytes, before + 200);
+    token_cache_insert(cache, sample.digest, str_make(filler, sample.token.len + 4),
+                       sample.identity);
+    assert_int_equal(token_cache_stats(cache).bytes, 2 * (before + 200) + 4);
+    token_cache_free(cache);
+    identity_unref(sample.identity);
+}
+
 static void token_cache_insert_replaces_the_same_credential(void **state)
 {
     (void)state;
@@ -315,6 +357,7 @@ int main(void)
         cmocka_unit_test(token_cache_entry_dies_at_exp_plus_skew),
         cmocka_unit_test(token_cache_evicts_what_was_not_used_for_longest),
         cmocka_unit_test(token_cache_is_bounded_in_bytes),
+        cmocka_unit_test(token_cache_counts_what_an_entry_holds),
         cmocka_unit_test(token_cache_insert_replaces_the_same_credential),
         cmocka_unit_test(token_cache_clear_ends_every_entry),
         cmocka_unit_test(token_cache_drops_entries_whose_key_left_the_set),

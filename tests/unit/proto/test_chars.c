@@ -13,6 +13,7 @@ static const struct {
     {"pchar without '%', and '/', RFC 3986 3.3", CHARS_PATH, "-._~!$&'()*+,;=:@/"},
     {"the same and '?', RFC 3986 3.4", CHARS_QUERY, "-._~!$&'()*+,;=:@/?"},
     {"host names that are in use", CHARS_HOST, "-._"},
+    {"b64token without padding, RFC 6750 2.1", CHARS_B64TOKEN, "-._~+/"},
 };
 
 static void chars_class_has_exactly_the_bytes_of_the_rfc(void **state)
