@@ -29,7 +29,7 @@ struct token_cache_stats {
     size_t bytes; /* held by tokens, claims and book-keeping, estimated */
 };
 
-/* Holds at most MAX_ENTRIES (at least 1) and MAX_BYTES. NULL: no memory. */
+/* Holds at most MAX_ENTRIES (0 counts as 1) and MAX_BYTES. NULL: no memory. */
 struct token_cache *token_cache_make(size_t max_entries, size_t max_bytes);
 struct token_cache *token_cache_free(struct token_cache *cache); /* takes NULL, returns NULL */
 

@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "base/secret.h"
 
-#define ARENA_ALIGN sizeof(max_align_t)
+#define ARENA_ALIGN _Alignof(max_align_t)
 #define ARENA_MIN_BLOCK 1024
 #define ROUND_UP(n) (((n) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN)
 #define FIRST_BLOCK_OFFSET ROUND_UP(sizeof(struct arena))

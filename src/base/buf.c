@@ -29,21 +29,26 @@ static int buf_refuse(struct buf *buf, int fault)
     return fault;
 }
 
-int buf_reserve(struct buf *buf, size_t more)
+/* Memory for NEED bytes in all; past the ceiling by a terminating NUL at most. */
+static int buf_grow(struct buf *buf, size_t need)
 {
-    if (more > buf->max - buf->len)
-        return buf_refuse(buf, -EMSGSIZE);
-    size_t need = buf->len + more;
     if (need <= buf->cap)
         return 0;
-    size_t cap = size_max(need, size_max(BUF_FIRST_CAP, buf->cap <= buf->max / 2 ? buf->cap * 2 : 0));
-    cap = size_min(cap, buf->max);
+    size_t twice = buf->cap <= buf->max / 2 ? buf->cap * 2 : buf->max;
+    size_t cap = size_max(need, size_min(size_max(BUF_FIRST_CAP, twice), buf->max));
     char *grown = realloc(buf->ptr, cap);
     if (grown == NULL)
         return buf_refuse(buf, -ENOMEM);
     buf->ptr = grown;
     buf->cap = cap;
     return 0;
+}
+
+int buf_reserve(struct buf *buf, size_t more)
+{
+    if (more > buf->max - buf->len)
+        return buf_refuse(buf, -EMSGSIZE);
+    return buf_grow(buf, buf->len + more);
 }
 
 int buf_append(struct buf *buf, struct str bytes)
@@ -87,8 +92,10 @@ int buf_printf(struct buf *buf, const char *format, ...)
     va_end(args);
     if (need < 0)
         return buf_refuse(buf, -EINVAL);
+    if ((size_t)need > buf->max - buf->len)
+        return buf_refuse(buf, -EMSGSIZE);
     /* The terminating NUL is written behind the content and does not count. */
-    int r = buf_reserve(buf, (size_t)need + 1);
+    int r = buf_grow(buf, buf->len + (size_t)need + 1);
     if (r < 0)
         return r;
     va_start(args, format);

@@ -58,6 +58,17 @@ static enum json_rc rc_of_error(const json_error_t *error)
     return JSON_RC_MALFORMED;
 }
 
+/* jansson 2.14 skips a NUL byte behind a number or a word ("[1\0]"); no other parser does. */
+static enum json_rc refuse_nul(struct str text, unsigned *ret_line)
+{
+    unsigned line = 1;
+    for (const char *p = text.ptr; *p != '\0'; p++)
+        line += *p == '\n' ? 1 : 0;
+    if (ret_line != NULL)
+        *ret_line = line;
+    return JSON_RC_MALFORMED;
+}
+
 enum json_rc json_parse(struct str text, struct json_limits limits, json_t **ret_root,
                         unsigned *ret_line)
 {
@@ -68,9 +79,8 @@ enum json_rc json_parse(struct str text, struct json_limits limits, json_t **ret
         return JSON_RC_TOO_LARGE;
     if (nesting_depth(text) > limits.max_depth)
         return JSON_RC_TOO_DEEP;
-    /* jansson 2.14 skips a NUL byte behind a number or a word ("[1\0]"); no other parser does. */
     if (str_has_nul(text))
-        return JSON_RC_MALFORMED;
+        return refuse_nul(text, ret_line);
     json_t *root = json_loadb(text.ptr != NULL ? text.ptr : "", text.len,
                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     if (root == NULL) {

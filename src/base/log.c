@@ -16,7 +16,11 @@ static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
 struct log log_make(int fd, enum log_level level, enum log_format format)
 {
-    return (struct log){.fd = fd, .level = level, .format = format, .pending = buf_make(LOG_MAX_PENDING)};
+    return (struct log){.fd = fd,
+                        .level = level,
+                        .format = format,
+                        .pending = buf_make(LOG_MAX_PENDING),
+                        .second = INT64_MIN};
 }
 
 /* RFC 3339 with milliseconds, UTC. The part down to the second is made once per second. */
@@ -149,14 +153,22 @@ static bool fd_is_writable(int fd, int wait_ms)
 /* A pipe that polls writable takes at least this much without blocking (PIPE_BUF, pipe(7)). */
 #define LOG_SAFE_WRITE 4096
 
+/* What to write in one go: whole lines, since others write to the same descriptor, and theirs must
+ * not get into the middle of ours. */
+static size_t next_write(const struct log *log, size_t done)
+{
+    size_t len = size_min(log->pending.len - done, LOG_SAFE_WRITE);
+    const char *end = memrchr(log->pending.ptr + done, '\n', len);
+    return end != NULL ? (size_t)(end + 1 - (log->pending.ptr + done)) : len;
+}
+
 static void log_drain(struct log *log, int wait_ms)
 {
     size_t done = 0;
     while (done < log->pending.len) {
         if (!fd_is_writable(log->fd, wait_ms))
             break;
-        size_t want = size_min(log->pending.len - done, LOG_SAFE_WRITE);
-        ssize_t n = write(log->fd, log->pending.ptr + done, want);
+        ssize_t n = write(log->fd, log->pending.ptr + done, next_write(log, done));
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {

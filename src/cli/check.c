@@ -30,8 +30,7 @@ static void summarise(const char *path, const struct config *config)
     size_t i;
     (void)printf("%s: ok (%zu route%s, %zu issuer%s)\n", path, data->n_routes,
                  plural(data->n_routes), data->n_issuers, plural(data->n_issuers));
-    json_array_foreach(json_object_get(printed, "routes"), i, route)
-    {
+    json_array_foreach (json_object_get(printed, "routes"), i, route) {
         struct str url = json_get_str(json_object_get(route, "upstream"), "url");
         (void)printf("  %.*s -> %.*s\n", STR_ARG(json_get_str(route, "resource")), STR_ARG(url));
     }

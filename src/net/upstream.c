@@ -123,7 +123,7 @@ static void set_idle(struct upstream_conn *conn, int64_t idle_ms)
 void conn_release(struct upstream_conn *conn, bool reusable, int64_t idle_ms)
 {
     conn->call = NULL;
-    buf_clear(&conn->in);
+    buf_free(&conn->in);
     if (reusable && !conn->upstream->closing && idle_ms > 0)
         set_idle(conn, idle_ms);
     else
@@ -171,7 +171,8 @@ static int open_conn(struct upstream_call *call)
     conn->state = CONN_CONNECTING;
     conn->watch = (struct watch){.fd = -1, .fn = on_conn_event};
     conn->timer.fn = on_idle_timer;
-    conn->in = buf_make(HTTP1_RESPONSE_MAX_HEAD);
+    /* A head that is not complete yet, and the read that completes it, with what follows it. */
+    conn->in = buf_make(HTTP1_RESPONSE_MAX_HEAD + UPSTREAM_READ_BYTES);
     conn->easy = curl_easy_init();
     if (conn->easy == NULL || !set_connect_options(conn) ||
         curl_loop_add(upstream->engine->curl, conn->easy) < 0) {

@@ -191,20 +191,19 @@ static bool feed(struct upstream_conn *conn, struct str bytes)
             call_deadline(call, UPSTREAM_IDLE_TIMEOUT, call->upstream->options.idle_timeout_ms);
         return feed_body(conn, bytes);
     }
-    bool collected = conn->in.len > 0;
-    if (collected && buf_append(&conn->in, bytes) < 0) {
-        call_finish(call, UPSTREAM_BAD_ANSWER,
-                    http1_response_rc_name(HTTP1_RESPONSE_HEAD_SIZE));
+    /* Most heads come in one read and are looked at where they are. */
+    bool collecting = conn->in.len > 0;
+    if (collecting && buf_append(&conn->in, bytes) < 0) {
+        call_finish(call, UPSTREAM_NO_MEMORY, NULL);
         return false;
     }
-    struct str all = collected ? buf_str(&conn->in) : bytes;
+    struct str all = collecting ? buf_str(&conn->in) : bytes;
     if (!feed_head(conn, all, &used))
         return false;
     if (used > 0)
         return feed_body(conn, str_from(all, used));
-    if (!collected && buf_append(&conn->in, bytes) < 0) {
-        call_finish(call, UPSTREAM_BAD_ANSWER,
-                    http1_response_rc_name(HTTP1_RESPONSE_HEAD_SIZE));
+    if (!collecting && buf_append(&conn->in, bytes) < 0) {
+        call_finish(call, UPSTREAM_NO_MEMORY, NULL);
         return false;
     }
     return true;

@@ -44,7 +44,7 @@ struct upstream_conn {
     struct watch watch;
     struct timer timer; /* idle: expiry */
     struct upstream_call *call;
-    struct buf in; /* the beginning of a head */
+    struct buf in; /* a head that comes in pieces, and what came with its end; the codec has the limit */
     bool reused;
     unsigned depth; /* callbacks on the stack that still use this object */
     bool doomed;    /* to be freed when DEPTH is 0 */

@@ -197,6 +197,8 @@ static void render_durations(const struct metrics_page *page, struct buf *out)
            "From the complete request head to the end of the answer.");
     for (size_t route = 0; route < page->labels->n; route++)
         render_duration_of(page, route, out);
+    if (page->labels->n == OTHER_ROUTE)
+        render_duration_of(page, OTHER_ROUTE, out);
 }
 
 static void render_issuers(const struct metrics_page *page, struct buf *out)

@@ -153,8 +153,9 @@ static void build_insecure(struct reader *reader, json_t *root, struct config_da
     data->insecure = names;
     if (names == NULL)
         return;
-    json_object_foreach(switches, name, value) if (json_is_true(value)) names[data->n_insecure++] =
-        reader_keep(reader, str_from_cstr(name));
+    json_object_foreach (switches, name, value)
+        if (json_is_true(value))
+            names[data->n_insecure++] = reader_keep(reader, str_from_cstr(name));
 }
 
 void build_document(struct reader *reader, json_t *root, struct config_data *ret_data)

@@ -75,8 +75,7 @@ static void build_fixed(struct reader *reader, json_t *object, const struct plac
     route->upstream.headers = headers;
     if (headers == NULL)
         return;
-    json_object_foreach(object, name, value)
-    {
+    json_object_foreach (object, name, value) {
         struct place at = PLACE_KEY(place, str_from_cstr(name));
         struct str text = reader_text(reader, value);
         add_name(reader, &at, &fixed_kind, route, stripped);
@@ -100,8 +99,7 @@ static void build_identity(struct reader *reader, json_t *object, const struct p
     route->identity = headers;
     if (headers == NULL)
         return;
-    json_object_foreach(object, name, value)
-    {
+    json_object_foreach (object, name, value) {
         struct place at = PLACE_KEY(place, str_from_cstr(name));
         CLEANUP(json_unref)
         json_t *claims = json_is_array(value) ? json_incref(value) : json_pack("[O]", value);

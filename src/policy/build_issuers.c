@@ -102,8 +102,7 @@ void build_issuers(struct reader *reader, json_t *root, struct config_data *data
     check_any(reader, root, object);
     if (issuers == NULL)
         return;
-    json_object_foreach(object, name, value)
-    {
+    json_object_foreach (object, name, value) {
         struct place at = PLACE_KEY(&place, str_from_cstr(name));
         struct issuer_config *issuer = &issuers[data->n_issuers];
         if (!is_name(at.key))

@@ -114,7 +114,7 @@ static void build_route_issuers(struct reader *reader, const struct config_data 
     json_t *names = json_object_get(object, "issuers");
     struct place at_list = PLACE_KEY(place, STR("issuers"));
     const struct issuer_config **issuers =
-        reader_alloc(reader, json_array_size(names), sizeof(*issuers));
+        reader_alloc(reader, json_array_size(names), sizeof(void *));
     route->issuers = issuers;
     for (size_t i = 0; issuers != NULL && i < json_array_size(names); i++) {
         struct place at = PLACE_AT(&at_list, i);
@@ -214,14 +214,12 @@ static void warn_shared_audiences(struct reader *reader, json_t *routes)
     struct place at_routes = PLACE_KEY(&top, STR("routes"));
     json_t *route;
     size_t i;
-    json_array_foreach(routes, i, route)
-    {
+    json_array_foreach (routes, i, route) {
         json_t *value;
         size_t k;
         struct place at = PLACE_AT(&at_routes, i);
         struct place at_list = PLACE_KEY(&at, STR("audiences"));
-        json_array_foreach(json_object_get(route, "audiences"), k, value)
-        {
+        json_array_foreach (json_object_get(route, "audiences"), k, value) {
             struct place at_value = PLACE_AT(&at_list, k);
             struct str text = reader_text(reader, value);
             if (!str_is_set(text) || str_has_nul(text))
@@ -268,8 +266,7 @@ void build_routes(struct reader *reader, json_t *root, struct config_data *data)
     data->routes = routes;
     if (routes == NULL || json_array_size(list) > CONFIG_MAX_ROUTES)
         return;
-    json_array_foreach(list, i, object)
-    {
+    json_array_foreach (list, i, object) {
         struct place at = PLACE_AT(&place, i);
         build_route(reader, data, object, &at, &routes[i]);
         data->n_routes++;

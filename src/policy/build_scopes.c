@@ -20,8 +20,7 @@ static void step(struct closure *closure, struct str name)
 {
     json_t *value;
     size_t i;
-    json_array_foreach(json_object_getn(closure->table, name.ptr, name.len), i, value)
-    {
+    json_array_foreach (json_object_getn(closure->table, name.ptr, name.len), i, value) {
         struct str scope = reader_text(closure->reader, value);
         if (!str_is_set(scope) || str_has_nul(scope) ||
             json_object_getn(closure->seen, scope.ptr, scope.len) != NULL)
@@ -39,7 +38,8 @@ static size_t count_implied(json_t *table)
     const char *name;
     json_t *list;
     size_t count = 0;
-    json_object_foreach(table, name, list) count += json_array_size(list);
+    json_object_foreach (table, name, list)
+        count += json_array_size(list);
     return count;
 }
 
@@ -72,8 +72,7 @@ void build_implications(struct reader *reader, json_t *table, const struct place
     route->implies = implies;
     if (implies == NULL || scratch == NULL)
         return;
-    json_object_foreach(table, name, list)
-    {
+    json_object_foreach (table, name, list) {
         struct place at = PLACE_KEY(&at_table, str_from_cstr(name));
         if (!check_is_scope(at.key))
             reader_error(reader, &at,

@@ -168,8 +168,7 @@ static void check_members(struct reader *reader, struct str parent, json_t *obje
     const char *key;
     size_t key_len;
     json_t *value;
-    json_object_keylen_foreach(object, key, key_len, value)
-    {
+    json_object_keylen_foreach (object, key, key_len, value) {
         struct str name = str_make(key, key_len);
         struct place at = PLACE_KEY(place, name);
         const struct schema_row *row = find_member(parent, name);

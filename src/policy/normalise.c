@@ -38,8 +38,9 @@ static void fill_member(struct reader *reader, json_t *object, const struct sche
     if (!json_is_array(value) || (row->types & SCHEMA_ARRAY) == 0)
         return;
     struct str elements = reader_printf(reader, "%s[]", row->path);
-    json_array_foreach(value, i, element) if (json_is_object(element) && str_is_set(elements))
-        fill(reader, element, elements.ptr);
+    json_array_foreach (value, i, element)
+        if (json_is_object(element) && str_is_set(elements))
+            fill(reader, element, elements.ptr);
 }
 
 /* The table's defaults for the object at PATH and everything below it. */
@@ -57,8 +58,9 @@ static void fill(struct reader *reader, json_t *object, const char *path)
             fill_member(reader, object, &rows[i], key.ptr);
             continue;
         }
-        json_object_foreach(object, name, value) if (json_is_object(value))
-            fill(reader, value, rows[i].path);
+        json_object_foreach (object, name, value)
+            if (json_is_object(value))
+                fill(reader, value, rows[i].path);
     }
 }
 
@@ -73,8 +75,7 @@ static void flatten_listen(struct reader *reader, json_t *root)
         note(reader, json_object_set(root, "listen", address));
         return;
     }
-    json_array_foreach(listen, i, element)
-    {
+    json_array_foreach (listen, i, element) {
         address = json_object_get(element, "address");
         if (address != NULL)
             note(reader, json_array_set(listen, i, address));
@@ -85,8 +86,7 @@ static void expand_upstreams(struct reader *reader, json_t *routes)
 {
     json_t *route;
     size_t i;
-    json_array_foreach(routes, i, route)
-    {
+    json_array_foreach (routes, i, route) {
         json_t *upstream = json_object_get(route, "upstream");
         if (json_is_string(upstream))
             note(reader,
@@ -111,10 +111,11 @@ static void default_routes(struct reader *reader, json_t *root)
     const char *name;
     json_t *value;
     size_t i;
-    json_object_foreach(json_object_get(root, "issuers"), name, value)
+    json_object_foreach (json_object_get(root, "issuers"), name, value)
         note(reader, json_array_append_new(names, json_string(name)));
-    json_array_foreach(json_object_get(root, "routes"), i, value) if (json_is_object(value))
-        default_route(reader, value, names);
+    json_array_foreach (json_object_get(root, "routes"), i, value)
+        if (json_is_object(value))
+            default_route(reader, value, names);
 }
 
 static json_int_t default_workers(const struct reader *reader)

@@ -24,10 +24,10 @@ static json_t *print_elements(const struct reader *reader, const struct schema_r
     CLEANUP(json_unref) json_t *list = json_array();
     json_t *element;
     size_t i;
-    json_array_foreach(array, i, element) if (json_array_append_new(
-                                                  list, print_value(reader,
-                                                                    objects != NULL ? objects : row,
-                                                                    element)) < 0) return NULL;
+    json_array_foreach (array, i, element)
+        if (json_array_append_new(
+                list, print_value(reader, objects != NULL ? objects : row, element)) < 0)
+            return NULL;
     return TAKE(list);
 }
 
@@ -47,9 +47,9 @@ static int print_free_members(const struct reader *reader, json_t *object,
 {
     const char *name;
     json_t *value;
-    json_object_foreach(object, name,
-                        value) if (json_object_set_new(out, name, print_value(reader, row, value)) <
-                                   0) return -1;
+    json_object_foreach (object, name, value)
+        if (json_object_set_new(out, name, print_value(reader, row, value)) < 0)
+            return -1;
     return 0;
 }
 

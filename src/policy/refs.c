@@ -230,13 +230,11 @@ static void resolve_below(struct reader *reader, json_t *value, const struct pla
     json_t *child;
     if (json_is_string(value))
         refs_resolve_value(reader, value, place);
-    json_object_keylen_foreach(value, key, key_len, child)
-    {
+    json_object_keylen_foreach (value, key, key_len, child) {
         struct place at = PLACE_KEY(place, str_make(key, key_len));
         resolve_below(reader, child, &at);
     }
-    json_array_foreach(value, index, child)
-    {
+    json_array_foreach (value, index, child) {
         struct place at = PLACE_AT(place, index);
         resolve_below(reader, child, &at);
     }

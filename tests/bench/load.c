@@ -94,7 +94,8 @@ static void endpoint_receive(struct load *load, struct endpoint *endpoint, char 
     if (len < 0 && errno == EAGAIN)
         return;
     if (len <= 0)
-        tool_die("the contender closed a connection: %s", len < 0 ? strerror(errno) : "end of file");
+        tool_die("the contender closed a connection: %s",
+                 len < 0 ? strerror(errno) : "end of file");
     endpoint->on_bytes(load, endpoint, bytes, (size_t)len);
 }
 
@@ -116,7 +117,8 @@ bool load_has_enough(const struct load *load)
 static void run_for(struct load *load, int64_t duration_ns)
 {
     int64_t end_ns = tool_now_ns() + duration_ns;
-    for (int64_t now_ns = tool_now_ns(); now_ns < end_ns && !load_has_enough(load); now_ns = tool_now_ns()) {
+    for (int64_t now_ns = tool_now_ns(); now_ns < end_ns && !load_has_enough(load);
+         now_ns = tool_now_ns()) {
         int64_t due_ns = calls_send_due(load);
         int64_t until_ns = due_ns < end_ns ? due_ns : end_ns;
         load_turn(load, until_ns > now_ns ? until_ns - now_ns : 0);
@@ -157,7 +159,8 @@ static void print_latency(const char *name, const struct histogram *taken)
     printf("%smax_us %.1f\n", name, (double)taken->max_ns / 1e3);
 }
 
-static void report(const struct load *load, struct sample from, struct sample to, struct memory memory)
+static void report(const struct load *load, struct sample from, struct sample to,
+                   struct memory memory)
 {
     double seconds = (double)(to.at_ns - from.at_ns) / 1e9;
     double cpu_us = (double)(to.cpu_ns - from.cpu_ns) / 1e3;

@@ -20,7 +20,8 @@ struct load_options {
     uint32_t requests;    /* ends the window early; 0: no such end */
     uint32_t window_ms;
     uint32_t warmup_ms;
-    uint32_t rest_ms; /* between closing all connections and the last look at memory; 0: no such look */
+    uint32_t
+        rest_ms; /* between closing all connections and the last look at memory; 0: no such look */
     uint32_t size;   /* of the answer in bytes; 0: the small one */
     uint32_t idle;   /* streams that only stay open */
     uint32_t active; /* streams that get an event each every_ms */

@@ -16,9 +16,10 @@ struct call {
 };
 
 /* What a client of the 2025-06-18 revision sends. */
-#define BODY                                                                                         \
-    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"search_documents\"," \
-    "\"arguments\":{\"query\":\"quarterly revenue by region, fiscal year\",\"limit\":100,"           \
+#define BODY                                                                               \
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/"                                    \
+    "call\",\"params\":{\"name\":\"search_documents\","                                    \
+    "\"arguments\":{\"query\":\"quarterly revenue by region, fiscal year\",\"limit\":100," \
     "\"filter\":{\"kind\":\"report\",\"lang\":\"en\"}}}}"
 _Static_assert(sizeof(BODY) - 1 == 199, "as Content-Length says");
 
@@ -49,8 +50,8 @@ static void check_reply(const struct load *load, const struct message *reply)
                  (unsigned long long)size);
 }
 
-/* Latency counts from when the call was due: at a fixed rate a slow answer must not hide the wait of
- * the calls behind it. */
+/* Latency counts from when the call was due: at a fixed rate a slow answer must not hide the wait
+ * of the calls behind it. */
 static void call_end(struct load *load, struct call *call)
 {
     int64_t now_ns = tool_now_ns();
@@ -69,7 +70,8 @@ static void call_end(struct load *load, struct call *call)
     }
 }
 
-static void call_on_bytes(struct load *load, struct endpoint *endpoint, const char *bytes, size_t len)
+static void call_on_bytes(struct load *load, struct endpoint *endpoint, const char *bytes,
+                          size_t len)
 {
     struct call *call = (struct call *)endpoint;
     ssize_t used = message_read(&endpoint->reply, bytes, len, NULL, NULL);

@@ -31,8 +31,11 @@ struct number_option {
     size_t offset;
 };
 
-#define NUMBER(text, low, high, member)                                                              \
-    {.name = (text), .min = (low), .max = (high), .offset = offsetof(struct load_options, member)}
+#define NUMBER(text, low, high, member)                 \
+    {                                                   \
+        .name = (text), .min = (low), .max = (high),    \
+        .offset = offsetof(struct load_options, member) \
+    }
 
 static const struct number_option number_options[] = {
     NUMBER("connections", 0, 4096, connections),
@@ -76,7 +79,8 @@ static void take_option(struct load_options *options, int option)
 
 struct load_options load_options_parse(int argc, char **argv)
 {
-    struct load_options options = {.window_ms = 2000, .warmup_ms = 500, .every_ms = 100, .expect = 200};
+    struct load_options options = {
+        .window_ms = 2000, .warmup_ms = 500, .every_ms = 100, .expect = 200};
     struct option names[N_OPTIONS + 1] = {
         [OPTION_PORT] = {"port", required_argument, NULL, OPTION_PORT},
         [OPTION_EXPECT] = {"expect", required_argument, NULL, OPTION_EXPECT},

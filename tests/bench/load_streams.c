@@ -58,7 +58,8 @@ static void stream_on_body(void *arg, const char *bytes, size_t len)
     }
 }
 
-static void stream_on_bytes(struct load *load, struct endpoint *endpoint, const char *bytes, size_t len)
+static void stream_on_bytes(struct load *load, struct endpoint *endpoint, const char *bytes,
+                            size_t len)
 {
     struct stream *stream = (struct stream *)endpoint;
     bool had_head = message_has_head(&endpoint->reply);

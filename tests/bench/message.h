@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Incremental reader of one HTTP/1.1 message (RFC 9112), for the two ends of the bench: the upstream
- * reads requests with it, the load reads responses. It finds the end of a message and no more: both
- * ends trust each other, and a message it cannot frame ends the run. */
+/* Incremental reader of one HTTP/1.1 message (RFC 9112), for the two ends of the bench: the
+ * upstream reads requests with it, the load reads responses. It finds the end of a message and no
+ * more: both ends trust each other, and a message it cannot frame ends the run. */
 #ifndef BENCH_MESSAGE_H
 #define BENCH_MESSAGE_H
 

@@ -7,12 +7,12 @@
  *   jwks.json    the key set             public.pem   the same key, for HAProxy
  *   tokens       COUNT good tokens, one in a line, each different
  *   refused-*    one token each that must be refused: signature, expired, audience, issuer */
+#include <inttypes.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,7 +87,8 @@ static void write_number(FILE *file, const EVP_PKEY *key, const char *param)
 static void write_keys(const char *directory, const EVP_PKEY *key)
 {
     FILE *jwks = create(directory, "jwks.json");
-    (void)fprintf(jwks, "{\"keys\":[{\"kty\":\"RSA\",\"use\":\"sig\",\"alg\":\"RS256\",\"kid\":\"%s\"",
+    (void)fprintf(jwks,
+                  "{\"keys\":[{\"kty\":\"RSA\",\"use\":\"sig\",\"alg\":\"RS256\",\"kid\":\"%s\"",
                   KEY_ID);
     write_number(jwks, key, OSSL_PKEY_PARAM_RSA_N);
     write_number(jwks, key, OSSL_PKEY_PARAM_RSA_E);

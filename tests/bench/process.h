@@ -19,12 +19,13 @@ struct process_set {
 int process_set_parse(const char *text, struct process_set *ret_set);
 
 /* CPU time of all threads, past and present, user and system, in nanoseconds: the CPU-time clock of
- * each process (clock_getcpuclockid(3)), which is exact to the moment of the call, where the ticks of
- * /proc/PID/stat are 10 ms and /proc/PID/schedstat lags by up to a tick. 0 or -errno. */
+ * each process (clock_getcpuclockid(3)), which is exact to the moment of the call, where the ticks
+ * of /proc/PID/stat are 10 ms and /proc/PID/schedstat lags by up to a tick. 0 or -errno. */
 int process_cpu_ns(const struct process_set *set, uint64_t *ret_ns);
 
 /* Resident memory in KiB, summed: Rss of /proc/PID/smaps_rollup, which counts pages, where the
- * counters of /proc/PID/statm are estimates. Pages that two processes share count twice. 0 or -errno. */
+ * counters of /proc/PID/statm are estimates. Pages that two processes share count twice. 0 or
+ * -errno. */
 int process_rss_kib(const struct process_set *set, uint64_t *ret_kib);
 
 #endif

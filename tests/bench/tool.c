@@ -121,7 +121,8 @@ void tool_exact_timers(void)
 
 int tool_epoll_wait(int epoll_fd, struct epoll_event *events, int max_events, int64_t timeout_ns)
 {
-    struct timespec timeout = {.tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000};
+    struct timespec timeout = {.tv_sec = timeout_ns / 1000000000,
+                               .tv_nsec = timeout_ns % 1000000000};
     int n = epoll_pwait2(epoll_fd, events, max_events, timeout_ns < 0 ? NULL : &timeout, NULL);
     if (n < 0 && errno != EINTR)
         tool_die("epoll_wait: %s", strerror(errno));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the bench's programs share: loopback sockets, the clock, and one way to give up. A fault ends
- * the program with a message, since a measurement with a fault in it is worth nothing. */
+/* What the bench's programs share: loopback sockets, the clock, and one way to give up. A fault
+ * ends the program with a message, since a measurement with a fault in it is worth nothing. */
 #ifndef BENCH_TOOL_H
 #define BENCH_TOOL_H
 
@@ -26,7 +26,8 @@ int tool_connect(uint16_t port);
 void tool_epoll_add(int epoll_fd, int fd, uint32_t events, void *owner);
 void tool_epoll_change(int epoll_fd, int fd, uint32_t events, void *owner);
 
-/* Lets timers of this process fire when they are due, not up to 50 us later (the kernel's default). */
+/* Lets timers of this process fire when they are due, not up to 50 us later (the kernel's default).
+ */
 void tool_exact_timers(void);
 
 /* Waits up to timeout_ns (negative: without end) with nanosecond resolution. */

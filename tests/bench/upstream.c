@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The MCP server of the bench: answers at once, so that what is measured is the proxy.
  *
- *   POST /mcp           a JSON-RPC result of 300 bytes; ?size=65536 or ?size=1048576 for larger ones
- *   GET  /mcp           an SSE stream that stays open; ?every=MS makes it send an event each MS ms
- *   GET  /jwks.json     the key set, for contenders that fetch it
+ *   POST /mcp           a JSON-RPC result of 300 bytes; ?size=65536 or ?size=1048576 for larger
+ * ones GET  /mcp           an SSE stream that stays open; ?every=MS makes it send an event each MS
+ * ms GET  /jwks.json     the key set, for contenders that fetch it
  *
  * usage: upstream JWKS_FILE PORT_FILE
  * Writes the port it listens on to PORT_FILE and serves until it is ended. */
@@ -200,7 +200,8 @@ static void peer_ready(struct upstream *upstream, struct peer *peer, uint32_t ev
 
 static void accept_all(struct upstream *upstream)
 {
-    for (int fd = tool_accept(upstream->listen_fd); fd >= 0; fd = tool_accept(upstream->listen_fd)) {
+    for (int fd = tool_accept(upstream->listen_fd); fd >= 0;
+         fd = tool_accept(upstream->listen_fd)) {
         struct peer *peer = calloc(1, sizeof(*peer));
         if (peer == NULL)
             tool_die("out of memory");
@@ -209,7 +210,8 @@ static void accept_all(struct upstream *upstream)
     }
 }
 
-/* One event in one chunk. It carries the time it was sent, from which the load takes its latency. */
+/* One event in one chunk. It carries the time it was sent, from which the load takes its latency.
+ */
 static int send_event(struct peer *peer, int64_t now_ns)
 {
     char event[256];

@@ -140,7 +140,7 @@ describe('answers', () => {
                 if (how.startsWith('the end')) link.end();
             };
             const answer = await stage.ask({});
-            assert.ok(answer.bytes.equals(BIG), `${answer.bytes.length} bytes`);
+            assert.ok(answer.bytes.equals(BIG), answer.text.slice(0, 300));
         });
 
     test('an answer cut into single bytes arrives whole', async () => {

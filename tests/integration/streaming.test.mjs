@@ -218,11 +218,11 @@ describe('a client that leaves', () => {
 
     // The upstream sees the request end; how long after the client left, in ms.
     async function leave(wire, how) {
-        const { link } = stage.upstream.last;
+        let end = null;
+        stage.upstream.last.link.closed.then((at) => (end = at));
         const start = performance.now();
         wire[how]();
-        const end = await Promise.race([link.closed, sleep(20_000)]);
-        assert.ok(end, 'the upstream still waits after 20 s');
+        await eventually(() => end !== null, 'the upstream sees the end');
         return end - start;
     }
 

@@ -158,6 +158,25 @@ static void token_cache_evicts_what_was_not_used_for_longest(void **state)
         identity_unref(samples[i].identity);
 }
 
+static void token_cache_of_no_entries_holds_one(void **state)
+{
+    (void)state;
+    struct sample samples[2];
+    sample_fill(&samples[0], 0, FIXTURE_NOW + 100);
+    sample_fill(&samples[1], 1, FIXTURE_NOW + 100);
+    for (size_t max_entries = 0; max_entries < 2; max_entries++) {
+        struct token_cache *cache = token_cache_make(max_entries, PLENTY);
+        insert(cache, &samples[0]);
+        assert_true(knows(cache, &samples[0]));
+        insert(cache, &samples[1]);
+        assert_false(knows(cache, &samples[0]));
+        assert_true(knows(cache, &samples[1]));
+        token_cache_free(cache);
+    }
+    identity_unref(samples[0].identity);
+    identity_unref(samples[1].identity);
+}
+
 static void token_cache_is_bounded_in_bytes(void **state)
 {
     (void)state;
@@ -356,6 +375,7 @@ int main(void)
         cmocka_unit_test(token_cache_compares_the_whole_credential),
         cmocka_unit_test(token_cache_entry_dies_at_exp_plus_skew),
         cmocka_unit_test(token_cache_evicts_what_was_not_used_for_longest),
+        cmocka_unit_test(token_cache_of_no_entries_holds_one),
         cmocka_unit_test(token_cache_is_bounded_in_bytes),
         cmocka_unit_test(token_cache_counts_what_an_entry_holds),
         cmocka_unit_test(token_cache_insert_replaces_the_same_credential),

@@ -30,6 +30,7 @@ static void json_parse_takes_one_strict_value(void **state)
         {"bytes behind", STR_INIT("{}\n\n x"), JSON_RC_MALFORMED, 3},
         {"a second value", STR_INIT("{} {}"), JSON_RC_MALFORMED, 1},
         {"a NUL behind", STR_INIT("{}\0"), JSON_RC_MALFORMED, 1},
+        {"a NUL, which jansson skips", STR_INIT("[1,\n2\0]"), JSON_RC_MALFORMED, 2},
         {"cut", STR_INIT("{\"a\":"), JSON_RC_MALFORMED, 1},
         {"no UTF-8", STR_INIT("\"\xff\""), JSON_RC_MALFORMED, 1},
         {"overlong UTF-8", STR_INIT("\"\xc0\xaf\""), JSON_RC_MALFORMED, 1},

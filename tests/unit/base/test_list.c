@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/list.h"
 
+#include <string.h>
+
 #include "support/cmocka_all.h"
 
 struct item {
@@ -9,14 +11,14 @@ struct item {
 };
 
 /* The names in the order of the list, and the same backwards. */
-static void assert_order(const struct list *head, const char *names)
+static void assert_order(struct list *head, const char *names)
 {
     size_t len = strlen(names);
     size_t i = 0;
-    for (const struct list *node = head->next; node != head; node = node->next)
+    for (struct list *node = head->next; node != head; node = node->next)
         assert_int_equal(CONTAINER_OF(node, struct item, node)->name, names[i++]);
     assert_int_equal(i, len);
-    for (const struct list *node = head->prev; node != head; node = node->prev)
+    for (struct list *node = head->prev; node != head; node = node->prev)
         assert_int_equal(CONTAINER_OF(node, struct item, node)->name, names[--i]);
     assert_int_equal(i, 0);
 }

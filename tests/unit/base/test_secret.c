@@ -2,6 +2,7 @@
 #include "base/secret.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/buf.h"

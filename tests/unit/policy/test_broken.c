@@ -25,8 +25,7 @@ static void policy_refuses_every_broken_file_at_its_line(void **state)
     size_t i;
     json_t *row;
     assert_true(json_array_size(manifest) >= 60);
-    json_array_foreach(manifest, i, row)
-    {
+    json_array_foreach (manifest, i, row) {
         char path[512];
         struct diag diag = {0};
         struct config *config = NULL;

@@ -114,6 +114,13 @@ static const struct origin_row origin_rows[] = {
     {"https://user@app.example.com", false, false, false, "a user"},
     {"https://app.example.com?x", false, false, false, "a query"},
     {"https://", false, false, false, "no host"},
+    {"1app://x", false, false, false, "no scheme begins with a digit"},
+    {"a_b://x", false, false, false, "a byte that no scheme has"},
+    {"app:x", false, false, false, "no slashes"},
+    {"app://", false, false, false, "an application without a name"},
+    {"app://x/y", false, false, false, "an application's URL"},
+    {"other-app+x.y://a.b_c-d:1", false, false, true, "another application"},
+    {"://x", false, false, false, "an empty scheme"},
     {"app.example.com", false, false, false, "no scheme"},
     {"*", false, false, false, "the policy's word is no origin"},
 };

@@ -215,6 +215,7 @@ static void oauth_meta_read_gives_the_answer_of_the_rfc(void **state)
         enum oauth_meta_rc rc = oauth_meta_read(rows[i].document, &expected, &out);
         if (rc != rows[i].rc || !str_eq(buf_str(&out), rows[i].jwks_uri))
             fail_msg("%s: %s", rows[i].why, oauth_meta_rc_text(rc));
+        assert_true(strlen(oauth_meta_rc_text(rc)) > 0);
         buf_free(&out);
     }
 }
