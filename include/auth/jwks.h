@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The life cycle of one issuer's keys (VALIDATION, "JWKS life cycle"): first fetch, background
+/* The life cycle of one issuer's keys (docs/TOKENS.md, "The life of keys"): first fetch, background
  * refresh, retries, discovery, and the single extra fetch that an unknown kid may cause.
  *
- * A keeper lives on the fleet's loop. What other threads may look at without a letter is its status,
- * a few atomics that are counted on their own, so that they outlive the keeper. */
+ * A keeper lives on the fleet's loop. What other threads may look at without a letter is its
+ * status, a few atomics that are counted on their own, so that they outlive the keeper. */
 #ifndef AUTH_JWKS_H
 #define AUTH_JWKS_H
 
@@ -17,15 +17,13 @@
 #include "net/loop.h"
 #include "policy/config.h"
 
-#define JWKS_MAX_BYTES (256U * 1024)
-
-/* Written by the fleet thread (REQUESTED: by all), read by all. Times are monotonic milliseconds. */
+/* Written by the fleet thread (REQUESTED: by all), read by all. Times are monotonic, in ms. */
 struct jwks_status {
     atomic_uint refs;
     atomic_bool in_flight;
     atomic_bool requested; /* a worker has asked and the fleet has not looked yet */
     _Atomic int64_t last_start_ms;
-    _Atomic int64_t last_success_ms; /* 0: never */
+    _Atomic int64_t loaded_ms; /* keyset_loaded_mono_ms() of the newest keys; 0: there are none */
     atomic_uint keys;
     atomic_ullong fetches_ok;
     atomic_ullong fetches_failed;
@@ -33,8 +31,12 @@ struct jwks_status {
 struct jwks_status *jwks_status_ref(struct jwks_status *status);
 struct jwks_status *jwks_status_unref(struct jwks_status *status); /* takes NULL, returns NULL */
 
-/* May an unknown kid cause a fetch now, or is one under way? Pure but for the atomics. */
-bool jwks_status_may_help(const struct jwks_status *status, int64_t cooldown_ms, int64_t now_ms);
+/* A fetch is under way or asked for. */
+bool jwks_status_is_pending(const struct jwks_status *status);
+/* Is it worth waiting for a key that KEYSET (NULL: no keys yet) lacks: is a fetch pending, may one
+ * begin now, or are newer keys on their way to this thread? Pure but for the atomics. */
+bool jwks_status_may_help(const struct jwks_status *status, const struct keyset *keyset,
+                          int64_t cooldown_ms, int64_t now_ms);
 
 struct jwks_keeper;
 
@@ -51,9 +53,9 @@ struct jwks_event {
 struct jwks_keeper_options {
     struct loop *loop;
     struct client_pool *clients;
-    struct rng *rng; /* for the jitter */
-    struct config *config;                /* a reference is taken */
-    const struct issuer_config *issuer;   /* in CONFIG */
+    struct rng *rng;                    /* for the jitter */
+    struct config *config;              /* a reference is taken */
+    const struct issuer_config *issuer; /* in CONFIG */
     /* After every attempt, successful or not. The keyset may have changed. */
     void (*settled)(void *ctx, struct jwks_keeper *keeper, const struct jwks_event *event);
     void *ctx;

@@ -2,7 +2,7 @@
 /* The verification keys of one issuer at one moment: an immutable, counted snapshot.
  *
  * Built by the fleet thread from a JWKS document, shared by all workers, freed with the last
- * reference (thread-safe counting). The refresh life cycle lives in auth/jwks_refresh. */
+ * reference (thread-safe counting). Its life cycle, with the refresh, is auth/jwks.h. */
 #ifndef AUTH_KEYSET_H
 #define AUTH_KEYSET_H
 

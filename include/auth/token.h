@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The full check of one access token: VALIDATION rules 6 to 21, in order, cheap ones first.
- * RFC 7515, 7519, 8725, 9068; RFC 6750 for the answers. Pure: keys and time are arguments. */
+/* The full check of one access token: rules 6 to 21 of docs/TOKENS.md, in order, cheap
+ * ones first. RFC 7515, 7519, 8725, 9068; RFC 6750 for the answers. Pure: keys and time are
+ * arguments. */
 #ifndef AUTH_TOKEN_H
 #define AUTH_TOKEN_H
 
@@ -69,11 +70,10 @@ struct identity {
     struct str client; /* client_id or azp (rule 20: one of them is always there) */
     struct str scope;  /* the scope claim as sent; absent when not there */
     int64_t exp_s;
-    int64_t nbf_s;   /* INT64_MIN when there is none */
-    int64_t dies_s;  /* exp + clock_skew of the config it was checked under */
-    bool stale_keys; /* verified with keys past their refresh (rule 25) */
-    json_t *claims;  /* the payload object, owned by the identity; read only */
-    struct str kid;  /* of the key that verified it, owned by the identity */
+    int64_t nbf_s;  /* INT64_MIN when there is none */
+    int64_t dies_s; /* exp + clock_skew of the config it was checked under */
+    json_t *claims; /* the payload object, owned by the identity; read only */
+    struct str kid; /* of the key that verified it, owned by the identity */
     uint8_t thumbprint[JWK_THUMBPRINT_LEN]; /* of the same key */
     char fingerprint[TOKEN_FINGERPRINT_LEN + 1];
 };

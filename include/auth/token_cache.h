@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tokens that were verified before, VALIDATION rule 26: a hit costs one SHA-256 and one comparison
- * instead of a signature check. Belongs to one worker thread.
+/* Tokens that were verified before, rule 26 of docs/TOKENS.md: a hit costs one SHA-256 and one
+ * comparison instead of a signature check. Belongs to one worker thread.
  *
  * The key is the SHA-256 of the whole credential, and the credential itself is compared too. What
  * is cached is what does not depend on the route: the signature held under a key of the token's

@@ -27,7 +27,7 @@ void *arena_zalloc(struct arena *arena, size_t size);
  * (ptr NULL) when there is no room. */
 struct str arena_str(struct arena *arena, struct str s);
 
-/* An array of COUNT elements of TYPE, zeroed. */
+/* One object of TYPE, zeroed; NULL like arena_alloc(). */
 #define ARENA_NEW(arena, type) ((type *)arena_zalloc((arena), sizeof(type)))
 
 #endif

@@ -27,7 +27,7 @@
 
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
-/* The larger and the smaller of two sizes. */
+/* The smaller and the larger of two sizes. */
 static inline size_t size_min(size_t a, size_t b)
 {
     return a < b ? a : b;

@@ -43,7 +43,8 @@ struct str json_str(const json_t *value);
 /* The string member KEY of OBJECT; absent when missing or no string. */
 struct str json_get_str(const json_t *object, const char *key);
 
-/* A number as seconds: an integer, or a finite real below 2^53 (rounded down). 0, -EINVAL, -ERANGE. */
+/* A number as seconds: an integer, or a finite real below 2^53, rounded down. 0, -EINVAL (no
+ * number) or -ERANGE. */
 int json_to_i64(const json_t *value, int64_t *ret_value);
 
 /* Appends VALUE as compact JSON, or indented by INDENT spaces when that is not 0, keys in the order

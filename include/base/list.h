@@ -58,7 +58,7 @@ static inline struct list *list_first(const struct list *head)
 }
 
 /* Safe against unlinking NODE inside the loop. */
-#define LIST_FOREACH(node, head)                                                   \
+#define LIST_FOREACH(node, head)                                                      \
     for (struct list *node = (head)->next, *node##_next = node->next; node != (head); \
          node = node##_next, node##_next = node->next)
 

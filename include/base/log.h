@@ -23,8 +23,8 @@ struct log {
     enum log_format format;
     bool colour; /* text format only */
     struct buf pending;
-    int64_t second;   /* that STAMP shows */
-    char stamp[24];   /* "2026-11-21T03:00:00" */
+    int64_t second;         /* that STAMP shows */
+    char stamp[24];         /* "2026-11-21T03:00:00" */
     uint64_t dropped;       /* lines lost since the last report */
     uint64_t dropped_total; /* lines lost in all, for the metrics */
 };
@@ -54,12 +54,12 @@ static inline bool log_enabled(const struct log *log, enum log_level level)
 /* One line. Absent strings are left out. WHEN gives the time stamp. */
 void log_write(struct log *log, const struct clock *when, enum log_level level, const char *event,
                const struct log_field *fields, size_t n_fields);
-#define LOG(log, when, level, event, ...)                                                \
-    do {                                                                                 \
-        if (log_enabled((log), (level))) {                                               \
-            const struct log_field log_fields[] = {__VA_ARGS__};                         \
+#define LOG(log, when, level, event, ...)                                                  \
+    do {                                                                                   \
+        if (log_enabled((log), (level))) {                                                 \
+            const struct log_field log_fields[] = {__VA_ARGS__};                           \
             log_write((log), (when), (level), (event), log_fields, ARRAY_LEN(log_fields)); \
-        }                                                                                \
+        }                                                                                  \
     } while (0)
 
 void log_flush(struct log *log);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bytes that must not stay behind: wiped before free, compared in constant time, and the digest
- * by which a secret may be named in a log. */
+/* Bytes that must not stay behind are wiped before free; and the digest by which a secret may be
+ * named in a log or looked up. */
 #ifndef BASE_SECRET_H
 #define BASE_SECRET_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,10 +13,6 @@
 
 /* Overwrites LEN bytes in a way the compiler may not remove. Takes NULL. */
 void secret_wipe(void *ptr, size_t len);
-/* Wipes and frees a heap copy made by str_to_cstr(); takes NULL, returns NULL. */
-char *secret_free(char *secret);
-/* Equal content, in time that depends on the lengths only. */
-bool secret_eq(struct str a, struct str b);
 
 /* SHA-256 of BYTES (FIPS 180-4) with a digest that was fetched once per process; 0 or -EIO. */
 int secret_sha256(struct str bytes, uint8_t ret_digest[SHA256_LEN]);

@@ -19,7 +19,10 @@ struct str {
 /* A view of a string literal. */
 #define STR(lit) ((struct str){.ptr = ("" lit ""), .len = sizeof(lit) - 1})
 /* The same, for initialisers of static tables. */
-#define STR_INIT(lit) {.ptr = ("" lit ""), .len = sizeof(lit) - 1}
+#define STR_INIT(lit)                              \
+    {                                              \
+        .ptr = ("" lit ""), .len = sizeof(lit) - 1 \
+    }
 /* For printf-like functions: printf("%.*s", STR_ARG(s)). */
 #define STR_ARG(s) (int)(s).len, (s).ptr
 

@@ -11,7 +11,7 @@
 
 #include "policy/config.h"
 
-/* Exit statuses; PRODUCT's table of commands says which command uses which. */
+/* Exit statuses; the help of each command says what they mean there. */
 enum cli_exit {
     CLI_OK = 0,
     CLI_FAILURE = 1, /* it was tried and did not work */

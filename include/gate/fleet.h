@@ -6,8 +6,8 @@
 #include "policy/config.h"
 
 struct fleet_options {
-    const char *policy_path;  /* read again on SIGHUP */
-    struct config *config;    /* a reference is taken */
+    const char *policy_path; /* read again on SIGHUP */
+    struct config *config;   /* a reference is taken */
     struct config_sources sources;
 };
 

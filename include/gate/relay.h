@@ -25,7 +25,7 @@ bool relay_start(struct txn *txn);
 void relay_drained(struct txn *txn);
 /* The client left, or the transaction must end: cancels the upstream at once. */
 void relay_cancel(struct txn *txn);
-/* Draining: ends an idle GET stream in order, so that the client connects elsewhere. */
+/* Draining: ends a GET event stream in order, so that the client connects elsewhere. */
 void relay_finish_stream(struct txn *txn);
 
 #endif

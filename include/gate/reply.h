@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every answer that the gate makes itself: one place for statuses, bodies, challenges and CORS.
  *
- * All of them carry X-Request-Id and Cache-Control: no-store (documents: their own caching), and for
- * an allowed browser origin the CORS fields. Each function answers the exchange once and sets
+ * All of them carry X-Request-Id and Cache-Control: no-store (documents: their own caching), and
+ * for an allowed browser origin the CORS fields. Each function answers the exchange once and sets
  * txn->status and txn->reason. */
 #ifndef GATE_REPLY_H
 #define GATE_REPLY_H
@@ -34,7 +34,7 @@ void reply_token(struct txn *txn, enum token_rc rc);
 void reply_insufficient_scope(struct txn *txn);
 
 /* A failure on the MCP level: on a POST with a JSON-RPC id, a JSON-RPC error with that id (code
- * -32000 - 99 range is ours), else as reply_refuse(). */
+ * -32000, for 504 -32001, as MCP SDKs have them), else as reply_refuse(). */
 void reply_gateway(struct txn *txn, const struct refusal *refusal);
 
 /* The metadata document, its preflight, and the preflight of the MCP endpoint. */

@@ -33,12 +33,11 @@ struct request {
     struct str query; /* without '?'; absent without one */
     unsigned n_authorization;
     struct str authorization;
-    struct str token; /* the credential, once the bearer stage has passed */
-    struct str origin;       /* absent without an Origin field */
-    struct str content_type; /* absent without one */
+    struct str token;         /* the credential, once the bearer stage has passed */
+    struct str origin;        /* absent without an Origin field */
+    struct str content_type;  /* absent without one */
     struct str forwarded_for; /* all its lines as one list, in the arena */
-    struct str cors_method;
-    struct str cors_headers;
+    struct str cors_headers;  /* Access-Control-Request-Headers, absent without one */
 };
 /* Reads the head. */
 struct request request_read(const struct exchange_head *head, struct arena *arena);
@@ -55,7 +54,8 @@ enum relay_state {
 struct relay {
     enum relay_state state;
     struct upstream_call *call;
-    unsigned status; /* the upstream's; 0 while none came */
+    unsigned status;     /* the upstream's; 0 while none came */
+    bool events;         /* the answer is an event stream */
     struct reply *reply; /* the answer under construction, in the arena */
     struct buf body;     /* with RELAY_COLLECTING */
     uint64_t bytes;      /* of the upstream's body */
@@ -75,14 +75,15 @@ struct txn {
     const struct route *route;
     struct identity *identity;
     struct timer key_timer;
-    bool key_waited;  /* this transaction has had its one wait for keys */
+    const struct jwks_status *key_status; /* of the issuer whose keys it waits for */
+    bool key_waited; /* this transaction has had its one wait for keys */
     bool body_ready;
-    bool origin_ok;   /* a browser's origin that may see the answer */
-    bool replied;     /* an answer was given to the exchange */
-    unsigned stage;   /* index in the table of stages */
-    unsigned status;  /* of the answer; 0 while there is none */
-    const char *reason; /* why it ended as it did: static text, for logs and metrics */
-    const char *detail; /* more about a fault: static text or NULL */
+    bool origin_ok;           /* a browser's origin that may see the answer */
+    bool replied;             /* an answer was given to the exchange */
+    unsigned stage;           /* index in the table of stages */
+    unsigned status;          /* of the answer; 0 while there is none */
+    const char *reason;       /* why it ended as it did: static text, for logs and metrics */
+    const char *detail;       /* more about a fault: static text or NULL */
     struct str client_ip;     /* the client, as far as trusted proxies vouch for it */
     struct str forwarded_for; /* what the upstream is told: X-Forwarded-For */
     struct relay relay;

@@ -59,6 +59,7 @@ struct worker {
     struct timer drain_timer;
     struct timer trim_timer;
     uint32_t peak_connections; /* since memory was last given back */
+    unsigned trim_again_in;    /* ticks of trim_timer; 0: not */
     bool draining;
     bool stop;
     pthread_t thread;
@@ -69,7 +70,7 @@ struct worker {
 struct worker_options {
     struct snapshot *snapshot; /* a reference is taken */
     struct metrics *metrics;
-    struct log log; /* this worker's own */
+    struct log log;        /* this worker's own */
     const int *listen_fds; /* stay the caller's */
     size_t n_listen_fds;
     uint32_t max_connections;
@@ -83,7 +84,7 @@ int worker_start(struct worker *worker);
 /* Waits for the thread, then frees. */
 void worker_free(struct worker *worker);
 
-/* Thread-safe. The snapshot's reference passes to the worker. Also wakes those that wait for keys. */
+/* Thread-safe. The snapshot's reference passes to the worker. Wakes those that wait for keys. */
 void worker_post_snapshot(struct worker *worker, struct snapshot *snapshot);
 /* Thread-safe: finish what is under way, at most until the policy's drain_timeout, then end. */
 void worker_post_drain(struct worker *worker);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Small fetches over HTTP(S) on a loop: JWKS, discovery, health checks. libcurl does the work.
  *
- * Always: GET, no redirects, no proxy, no cookies, no netrc, no compressed answers, TLS 1.2 or newer
- * and verified, a total time and a size that end the fetch. Belongs to one thread. */
+ * Always: GET, no redirects, no proxy, no cookies, no netrc, no compressed answers, TLS 1.2 or
+ * newer and verified, a total time and a size that end the fetch. Belongs to one thread. */
 #ifndef NET_CLIENT_H
 #define NET_CLIENT_H
 
@@ -17,12 +17,12 @@ struct fetch;
 
 enum fetch_rc {
     FETCH_OK,
-    FETCH_CONNECT,   /* name, connection or TLS; TEXT says which */
+    FETCH_CONNECT, /* name, connection or TLS; TEXT says which */
     FETCH_TIMEOUT,
     FETCH_TOO_LARGE,
-    FETCH_REDIRECT,  /* 3xx: never followed */
-    FETCH_STATUS,    /* any status but 200 */
-    FETCH_BROKEN,    /* the answer ended early or was not HTTP */
+    FETCH_REDIRECT, /* 3xx: never followed */
+    FETCH_STATUS,   /* any status but 200 */
+    FETCH_BROKEN,   /* the answer ended early or was not HTTP */
 };
 const char *fetch_rc_name(enum fetch_rc rc);
 

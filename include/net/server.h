@@ -4,12 +4,13 @@
  * A server belongs to one thread and accepts on any number of listening sockets. One request and
  * its reply are an exchange. Its way: head() is called when the request head is complete; unless it
  * replied or asked to wait, the body is collected and complete() is called; then the exchange is
- * parked until exchange_reply() or exchange_stream() is called, at any time, from the loop. end() is
- * the last call and comes exactly once for every exchange that head() saw.
+ * parked until exchange_reply() or exchange_stream() is called, at any time, from the loop. end()
+ * is the last call and comes exactly once for every exchange that head() saw.
  *
- * head(), complete() and gone() run inside libmicrohttpd's callbacks or the loop's: they only decide
- * and mark, and never touch libcurl. Refusals of the strict filter (proto/http1_request) never
- * become an exchange: refused() makes their answer. docs/ARCHITECTURE.md, "the client side". */
+ * head(), complete() and gone() run inside libmicrohttpd's callbacks or the loop's: they only
+ * decide and mark, and never touch libcurl. Refusals of the strict filter (proto/http1_request)
+ * never become an exchange: refused() makes their answer. See docs/ARCHITECTURE.md, "The client
+ * side". */
 #ifndef NET_SERVER_H
 #define NET_SERVER_H
 
@@ -47,7 +48,7 @@ bool reply_add(struct reply *reply, struct str name, struct str value);
 
 struct exchange_head {
     struct str method;
-    struct str target;  /* raw, as received: path and query */
+    struct str target; /* raw, as received: path and query */
     bool http10;
     const struct http1_field *fields; /* in the order received; borrow from the connection until the
                                          exchange is replied to or streamed */
@@ -68,9 +69,9 @@ enum server_next {
 struct server_handler {
     enum server_next (*head)(void *ctx, struct exchange *exchange);
     void (*complete)(void *ctx, struct exchange *exchange);
-    /* The client left, was too slow, or its body grew past the limit (then TOO_LARGE, and RET_REPLY
-     * is to be filled). No reply is possible any more. */
+    /* The client left, or was too slow. No reply is possible any more. */
     void (*gone)(void *ctx, struct exchange *exchange);
+    /* The body grew past the limit: fills the answer; gone() does not come. */
     void (*too_large)(void *ctx, struct exchange *exchange, struct reply *ret_reply);
     /* What waited for a slow reader fell under the low mark: go on writing. */
     void (*drained)(void *ctx, struct exchange *exchange);
@@ -85,29 +86,30 @@ struct server_options {
     void *ctx;
     size_t header_bytes;       /* limit of a request head */
     uint32_t max_connections;  /* accepting stops there; at least 1 */
-    int64_t client_timeout_ms; /* for a head, for a body (plus 1 s per 16 KiB), between requests, and
-                                  for a reader that takes nothing */
+    int64_t client_timeout_ms; /* for a head, for a body (plus 1 s per 16 KiB), between requests,
+                                  and for a reader that takes nothing */
 };
 
 struct server_stats {
     uint32_t connections;
-    uint32_t streams;       /* replies that are being streamed */
+    uint32_t streams; /* replies that are being streamed */
     uint64_t accepted;
     uint64_t accept_faults; /* out of descriptors and the like */
 };
 
-/* Neither takes the loop. NULL when libmicrohttpd does not start. */
+/* LOOP stays the caller's and must outlive the server. NULL when libmicrohttpd does not start. */
 struct server *server_new(struct loop *loop, const struct server_options *options);
 /* Cuts what is still open, with end() for every exchange. */
 struct server *server_free(struct server *server);
 
 /* Accepts on FD, a listening non-blocking socket that stays the caller's. 0 or -errno. */
 int server_listen(struct server *server, int fd);
-/* Accepts what is queued, then stops accepting, closes idle connections, and lets the others end after their reply. */
+/* Accepts what is queued, then stops accepting, closes idle connections, and lets the others end
+ * after their reply. */
 void server_drain(struct server *server);
 bool server_is_idle(const struct server *server); /* no connection is left */
 
-/* Lets libmicrohttpd work until it has nothing to do, then ends what is over. Call once per turn. */
+/* Lets libmicrohttpd work until it has nothing to do, then ends what is over. Once per turn. */
 void server_run(struct server *server);
 /* How long the next turn may wait: 0 or -1 (for ever). */
 int server_wait_hint(const struct server *server);
@@ -134,8 +136,9 @@ void exchange_continue(struct exchange *exchange);
 void exchange_reply(struct exchange *exchange, struct reply *reply);
 
 /* Begins a streamed answer. With CONTENT_LENGTH >= 0 the stream must carry exactly so many bytes;
- * -1: chunked (HTTP/1.0: until close). FIELDS are copied. 0 or -errno (no descriptor, no memory):
- * then nothing was sent and exchange_reply() is still possible. */
+ * -1: chunked (HTTP/1.0: until close). 204 and 304 have no body, whatever it says. FIELDS are
+ * copied. 0 or -errno (no descriptor, no memory): then nothing was sent and exchange_reply() is
+ * still possible. */
 int exchange_stream(struct exchange *exchange, unsigned status, const struct http1_field *fields,
                     size_t n_fields, int64_t content_length);
 /* Sends BYTES at once or keeps them until the client takes them. True: go on; false: enough, wait

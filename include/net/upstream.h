@@ -2,12 +2,14 @@
 /* The upstream side: pooled connections to one MCP server, one request at a time on each.
  *
  * libcurl makes, secures and owns every connection (CURLOPT_CONNECT_ONLY: names, happy eyeballs,
- * TCP, TLS, client certificates); HTTP/1.1 over it is ours (proto/http1_response), because libcurl's
- * own HTTP engine costs more with every idle stream and accepts answers that we must not pass on.
+ * TCP, TLS, client certificates); HTTP/1.1 over it is ours (proto/http1_response), because
+ * libcurl's own HTTP engine costs more with every idle stream and accepts answers that we must not
+ * pass on.
  *
  * A request is never sent twice unless it is certain that no byte of it reached the server, or it
  * came back unanswered on a reused connection and its method is idempotent. Belongs to one thread;
- * callbacks come from the loop, never from inside a verb of this header. docs/decisions/0001-upstream.md */
+ * callbacks come from the loop, never from inside a verb of this header.
+ * docs/decisions/0001-upstream.md */
 #ifndef NET_UPSTREAM_H
 #define NET_UPSTREAM_H
 
@@ -25,7 +27,7 @@ struct upstream_call;
 
 enum upstream_rc {
     UPSTREAM_OK,
-    UPSTREAM_CONNECT,          /* name, TCP or TLS */
+    UPSTREAM_CONNECT, /* name, TCP or TLS */
     UPSTREAM_CONNECT_TIMEOUT,
     UPSTREAM_BUSY,             /* max_connections, and none became free in connect_timeout */
     UPSTREAM_RESPONSE_TIMEOUT, /* no head in time */
@@ -46,7 +48,7 @@ struct upstream_options {
     const char *client_key;
     int64_t connect_timeout_ms;
     int64_t response_timeout_ms;
-    int64_t idle_timeout_ms; /* 0: none */
+    int64_t idle_timeout_ms;  /* 0: none */
     uint32_t max_connections; /* 0: no limit */
 };
 
@@ -56,15 +58,15 @@ struct upstream_handler {
     /* Body bytes, valid during the call. After upstream_pause() a few more may come: those of the
      * read that is under way. */
     void (*body)(void *ctx, struct str bytes);
-    /* The last call: complete, or what went wrong. DETAIL is static text or NULL. The call object is
-     * gone afterwards. */
+    /* The last call: complete, or what went wrong. DETAIL is static text or NULL. The call object
+     * is gone afterwards. */
     void (*done)(void *ctx, enum upstream_rc rc, const char *detail);
 };
 
 struct upstream_request {
-    struct buf head;  /* complete head with framing fields; passes to the call */
-    struct str body;  /* stays the caller's until done() or upstream_cancel() */
-    bool idempotent;  /* GET, DELETE */
+    struct buf head; /* complete head with framing fields; passes to the call */
+    struct str body; /* stays the caller's until done() or upstream_cancel() */
+    bool idempotent; /* GET, DELETE */
     const struct upstream_handler *handler;
     void *ctx;
 };
@@ -79,7 +81,8 @@ struct upstream_engine *upstream_engine_new(struct loop *loop);
 struct upstream_engine *upstream_engine_free(struct upstream_engine *engine);
 struct upstream_engine_stats upstream_engine_stats(const struct upstream_engine *engine);
 
-struct upstream *upstream_new(struct upstream_engine *engine, const struct upstream_options *options);
+struct upstream *upstream_new(struct upstream_engine *engine,
+                              const struct upstream_options *options);
 /* Idle connections are closed now; busy ones when their call ends, and then the rest is freed. */
 struct upstream *upstream_free(struct upstream *upstream);
 

@@ -2,7 +2,7 @@
 /* Counters of one worker, and how those of all workers become a Prometheus page.
  *
  * A worker writes its own counters only; any thread may read them at any time (relaxed atomics:
- * each number is right, a set of them may be a moment apart). Nothing here allocates after birth. */
+ * each number is right, a set of them may be a moment apart). Counting allocates nothing. */
 #ifndef OPS_METRICS_H
 #define OPS_METRICS_H
 

@@ -91,7 +91,6 @@ struct route {
     struct str scheme;        /* "https" or "http" of the resource */
     struct str authority;     /* host[:port] of the resource */
     struct str origin;        /* scheme://authority of the resource, default port left out */
-    struct str metadata_path; /* "/.well-known/oauth-protected-resource" + mount path */
     struct str metadata_url;  /* absolute, for WWW-Authenticate */
     struct str metadata_json; /* the RFC 9728 document, ready to send */
     struct str name;          /* resource_name, or absent */
@@ -171,8 +170,7 @@ struct config_sources {
 };
 /* What a fault of read_file() means to people: "is no regular file". */
 const char *config_fault_text(int fault);
-/* The process's environment, CREDENTIALS_DIRECTORY, and the CPUs of the cgroup and affinity mask.
- */
+/* The process's environment, CREDENTIALS_DIRECTORY, the CPUs of cgroup and affinity mask. */
 struct config_sources config_sources_system(void);
 
 /* Reads and checks PATH. Every problem found goes to DIAG. *ret_config only when there is no

@@ -17,8 +17,8 @@ struct forwarded {
 
 /* PEER is the TCP peer as text, PEER_ADDR its address (a unix socket counts as trusted: only local
  * processes with the right to it can connect). FIELD is the X-Forwarded-For received, or absent; it
- * is ignored unless the peer is trusted and every member is an address. Strings are made in ARENA
- * or borrow from the arguments. */
+ * is ignored unless the peer is trusted and every member from the right to the client's is an
+ * address. Strings are made in ARENA or borrow from the arguments. */
 struct forwarded forwarded_read(const struct config_data *config, struct str peer,
                                 const struct sockaddr_storage *peer_addr, struct str field,
                                 struct arena *arena);

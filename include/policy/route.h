@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From the raw request target to what it names: a route's mount point, a metadata document, or
- * nothing. Pure; compares raw bytes, so what is not spelled exactly like the policy is not found.
- */
+ * nothing. Pure; compares raw bytes: what is not spelled exactly like the policy is not found. */
 #ifndef POLICY_ROUTE_H
 #define POLICY_ROUTE_H
 

@@ -38,7 +38,7 @@ enum schema_unit {
     UNIT_SCOPE,
     UNIT_ORIGIN,
     UNIT_CLAIM,
-    UNIT_ANY, /* a key of a later issue: its value is not looked at */
+    UNIT_ANY, /* a key of a later release: its value is not looked at */
 };
 
 #define SCHEMA_REQUIRED 0x1U

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One Authorization value as a bearer credential: RFC 6750 2.1, RFC 9110 11.4, VALIDATION rules 2
- * and 3. No header, several headers and the query are the caller's to answer (rules 1, 4, 5). */
+/* One Authorization value as a bearer credential: RFC 6750 2.1, RFC 9110 11.4, rules 2 and 3 of
+ * docs/TOKENS.md. No header, several headers and the query are the caller's to answer (rules 1, 4,
+ * 5). */
 #ifndef PROTO_BEARER_H
 #define PROTO_BEARER_H
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Registered claims of a JWT access token: RFC 7519 4.1, RFC 9068 2.2, VALIDATION rules 17 to 21.
- * Pure functions of the payload object; the signature is somebody else's business (proto/jws.h). */
+/* Registered claims of a JWT access token: RFC 7519 4.1, RFC 9068 2.2, rules 17 to 21 of
+ * docs/TOKENS.md. Pure functions of the payload object; the signature is somebody else's business
+ * (proto/jws.h). */
 #ifndef PROTO_CLAIMS_H
 #define PROTO_CLAIMS_H
 

@@ -32,7 +32,7 @@ enum http1_request_rc {
     HTTP1_REQUEST_FIELD_COUNT, /* 431: more than HTTP1_REQUEST_MAX_FIELDS fields */
     HTTP1_REQUEST_HOST,        /* missing with 1.1, twice, empty, not host[:port] */
     HTTP1_REQUEST_CONTENT_LENGTH,    /* twice (equal or not), a list, not 1*DIGIT, above 2^63-1, or
-                                        with    a blank behind it */
+                                        with a blank behind it */
     HTTP1_REQUEST_TRANSFER_ENCODING, /* anything but exactly one "chunked" (case ignored) without a
                                         blank behind it, or with HTTP/1.0 */
     HTTP1_REQUEST_FRAMING,           /* Content-Length and Transfer-Encoding together */
@@ -97,7 +97,7 @@ bool http1_request_in_head(const struct http1_request *request);
 struct http1_request_reason {
     unsigned status;         /* 400, 414, 417, 431 or 505 */
     const char *name;        /* snake_case for logs and metrics */
-    const char *description; /* one sentence for the client */
+    const char *description; /* one sentence for the client, without the full stop */
 };
 struct http1_request_reason http1_request_reason(enum http1_request_rc rc);
 

@@ -83,7 +83,7 @@ struct http1_body {
 };
 void http1_body_init(struct http1_body *body, const struct http1_response_head *head);
 
-/* Decodes in place-free fashion: looks at BYTES, gives the next run of body bytes as a view in
+/* Decodes without a copy: looks at BYTES, gives the next run of body bytes as a view in
  * *ret_data (possibly empty) and how many input bytes were used in *ret_used (at least one unless
  * BYTES is empty or the body is done). Call again with the rest until it is empty or body->done.
  * Bytes behind the end of the message stay unused: with body->done and bytes left over the caller

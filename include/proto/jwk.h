@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One JSON Web Key as a verification key: RFC 7517, RFC 7518 6.3, VALIDATION rule 14.
- * The only members used are kty, kid, use, key_ops, alg, n and e; x5c and x5t are never looked at.
- */
+/* One JSON Web Key as a verification key: RFC 7517, RFC 7518 6.3, rule 14 of docs/TOKENS.md.
+ * The only members used are kty, kid, use, key_ops, alg, n and e; never x5c and x5t. */
 #ifndef PROTO_JWK_H
 #define PROTO_JWK_H
 
@@ -36,8 +35,7 @@ enum jwk_rc {
     JWK_ALG,      /* alg present and not allowed by the policy */
     JWK_PRIVATE,  /* d, p, q, dp, dq, qi, oth or k present */
     JWK_MODULUS,  /* n missing, not strict base64url, even, or not 2048..8192 bits */
-    JWK_EXPONENT, /* e missing, even, 3 or less, or above 32 bits; 65537 is usual; 17 bits at least
-                   */
+    JWK_EXPONENT, /* e missing, even, or not 17..32 bits long; 65537 is usual */
     JWK_NO_MEMORY,
 };
 const char *jwk_rc_text(enum jwk_rc rc);

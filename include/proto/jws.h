@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A compact JWS (RFC 7515): split, header, signature. VALIDATION rules 7 to 13 and 15.
+/* A compact JWS (RFC 7515): split, header, signature. Rules 7 to 13 and 15 of docs/TOKENS.md.
  *
  * Three steps, each usable only with the result of the one before: jws_split() gives views,
  * jws_header_read() decides whether the header is acceptable at all, jws_verify() holds the

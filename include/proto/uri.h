@@ -3,8 +3,7 @@
  * what is written in the policy, in metadata and in Origin has one reading only.
  *
  * Stricter than the RFC on purpose: no userinfo, no fragment, no percent-encoding or sub-delims in
- * the host, no number in a form that some resolvers take for an IPv4 address (127.1, 0x7f000001).
- */
+ * the host, no number that some resolvers take for an IPv4 address (127.1, 0x7f000001). */
 #ifndef PROTO_URI_H
 #define PROTO_URI_H
 

@@ -39,9 +39,16 @@ struct jwks_status *jwks_status_unref(struct jwks_status *status)
     return NULL;
 }
 
-bool jwks_status_may_help(const struct jwks_status *status, int64_t cooldown_ms, int64_t now_ms)
+bool jwks_status_is_pending(const struct jwks_status *status)
 {
-    return atomic_load(&status->in_flight) || atomic_load(&status->requested) ||
+    return atomic_load(&status->in_flight) || atomic_load(&status->requested);
+}
+
+bool jwks_status_may_help(const struct jwks_status *status, const struct keyset *keyset,
+                          int64_t cooldown_ms, int64_t now_ms)
+{
+    int64_t loaded_ms = keyset != NULL ? keyset_loaded_mono_ms(keyset) : 0;
+    return jwks_status_is_pending(status) || atomic_load(&status->loaded_ms) > loaded_ms ||
            now_ms - atomic_load(&status->last_start_ms) >= cooldown_ms;
 }
 
@@ -78,7 +85,8 @@ static void settle(struct jwks_keeper *keeper, struct jwks_event *event)
         /* The place of the keys may have moved: ask again. */
         buf_clear(&keeper->jwks_uri);
         event->retry_in_ms = keeper->retry_ms;
-        keeper->retry_ms = keeper->retry_ms * 2 < MAX_RETRY_MS ? keeper->retry_ms * 2 : MAX_RETRY_MS;
+        keeper->retry_ms =
+            keeper->retry_ms * 2 < MAX_RETRY_MS ? keeper->retry_ms * 2 : MAX_RETRY_MS;
     }
     (void)loop_timer_in(keeper->options.loop, &keeper->timer, event->retry_in_ms);
     keeper->options.settled(keeper->options.ctx, keeper, event);
@@ -97,15 +105,15 @@ static bool fetch_url(struct jwks_keeper *keeper, size_t max_bytes,
     (void)buf_append_char(&keeper->url, '\0');
     if (buf_failed(&keeper->url))
         return false;
-    keeper->fetch = fetch_start(keeper->options.clients,
-                                &(struct fetch_request){
-                                    .url = keeper->url.ptr,
-                                    .ca_file = issuer->ca_file.ptr,
-                                    .timeout_ms = jwks_settings(keeper)->timeout_ms,
-                                    .max_bytes = max_bytes,
-                                    .done = done,
-                                    .ctx = keeper,
-                                });
+    keeper->fetch =
+        fetch_start(keeper->options.clients, &(struct fetch_request){
+                                                 .url = keeper->url.ptr,
+                                                 .ca_file = issuer->ca_file.ptr,
+                                                 .timeout_ms = jwks_settings(keeper)->timeout_ms,
+                                                 .max_bytes = max_bytes,
+                                                 .done = done,
+                                                 .ctx = keeper,
+                                             });
     return keeper->fetch != NULL;
 }
 
@@ -124,8 +132,8 @@ static void take_document(struct jwks_keeper *keeper, struct str document)
     }
     (void)keyset_unref(keeper->keyset);
     keeper->keyset = fresh;
-    atomic_store(&keeper->status->last_success_ms, now_ms(keeper));
     atomic_store(&keeper->status->keys, (unsigned)keyset_count(fresh));
+    atomic_store(&keeper->status->loaded_ms, keyset_loaded_mono_ms(fresh));
     settle(keeper, &event);
 }
 
@@ -144,7 +152,7 @@ static void fetch_jwks(struct jwks_keeper *keeper, struct str uri)
 {
     buf_clear(&keeper->url);
     (void)buf_append(&keeper->url, uri);
-    if (!fetch_url(keeper, JWKS_MAX_BYTES, on_jwks))
+    if (!fetch_url(keeper, KEYSET_MAX_BYTES, on_jwks))
         fail(keeper, "jwks", "the fetch could not be started", 0);
 }
 
@@ -167,9 +175,9 @@ static void on_metadata(void *ctx, const struct fetch_result *result)
     const struct issuer_config *issuer = keeper->options.issuer;
     keeper->fetch = NULL;
     if (result->rc != FETCH_OK) {
-        discovery_failed(
-            keeper, result->rc == FETCH_CONNECT ? result->text : fetch_rc_name(result->rc),
-            result->status);
+        discovery_failed(keeper,
+                         result->rc == FETCH_CONNECT ? result->text : fetch_rc_name(result->rc),
+                         result->status);
         return;
     }
     struct oauth_meta_expected expected = {.issuer = issuer->issuer,
@@ -215,12 +223,10 @@ static void on_timer(struct timer *timer)
 bool jwks_keeper_request(struct jwks_keeper *keeper)
 {
     int64_t since = now_ms(keeper) - atomic_load(&keeper->status->last_start_ms);
+    if (keeper->fetch == NULL && since >= jwks_settings(keeper)->unknown_kid_cooldown_ms)
+        attempt(keeper);
+    /* Last, so that the status is pending without a gap from the letter to the end of the fetch. */
     atomic_store(&keeper->status->requested, false);
-    if (keeper->fetch != NULL)
-        return true;
-    if (since < jwks_settings(keeper)->unknown_kid_cooldown_ms)
-        return false;
-    attempt(keeper);
     return keeper->fetch != NULL;
 }
 

@@ -251,7 +251,7 @@ static enum token_rc check_claims(struct check *check)
     return rc_of_claims(claims_check(check->payload, &context, &check->claims));
 }
 
-/* The order of VALIDATION: cheap first, and nothing believed before the signature. */
+/* The order of docs/TOKENS.md: cheap first, and nothing believed before the signature. */
 static enum token_rc (*const steps[])(struct check *check) = {
     check_size,      check_form, check_header,    check_payload, check_issuer,
     check_algorithm, check_key,  check_signature, check_claims,
@@ -287,7 +287,6 @@ static struct identity *identity_make(struct check *check)
         .exp_s = check->claims.exp_s,
         .nbf_s = check->claims.nbf_s,
         .dies_s = add_saturated(check->claims.exp_s, check->context->config->clock_skew_s),
-        .stale_keys = token_keys_are_stale(check->context, check->issuer_index),
         .claims = TAKE(check->payload),
         .kid = str_make(kid_copy, kid.len),
     };

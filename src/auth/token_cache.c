@@ -42,21 +42,18 @@ static size_t json_bytes(json_t *value)
     json_t *member;
     if (json_is_object(value))
         bytes += JSON_OBJECT_BYTES;
-    json_object_foreach(value, key, member)
-    {
+    json_object_foreach (value, key, member)
         bytes += JSON_MEMBER_BYTES + strlen(key) + json_bytes(member);
-    }
-    json_array_foreach(value, index, member)
-    {
+    json_array_foreach (value, index, member)
         bytes += sizeof(json_t *) + json_bytes(member);
-    }
     return bytes;
 }
 
+/* Two entries to a bucket at most, on average: the table is memory that every process pays for. */
 static size_t n_buckets_for(size_t max_entries)
 {
     size_t n = 1;
-    while (n < max_entries && n <= SIZE_MAX / 4 / sizeof(struct entry *))
+    while (n < max_entries / 2 && n <= SIZE_MAX / 4 / sizeof(struct entry *))
         n *= 2;
     return n;
 }

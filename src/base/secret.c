@@ -14,19 +14,6 @@ void secret_wipe(void *ptr, size_t len)
         OPENSSL_cleanse(ptr, len);
 }
 
-char *secret_free(char *secret)
-{
-    if (secret != NULL)
-        secret_wipe(secret, strlen(secret));
-    free(secret);
-    return NULL;
-}
-
-bool secret_eq(struct str a, struct str b)
-{
-    return a.len == b.len && (a.len == 0 || CRYPTO_memcmp(a.ptr, b.ptr, a.len) == 0);
-}
-
 /* Fetching an algorithm takes a lock and a search in OpenSSL 3, so it is done once. This is the
  * process's only cached look-up: it holds no state of ours, and is never freed before exit. */
 static pthread_once_t sha256_once = PTHREAD_ONCE_INIT;

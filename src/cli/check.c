@@ -5,14 +5,13 @@
 static const char help[] =
     "Checks a policy file without starting anything.\n"
     "\n"
-    "Every problem is printed to standard error with its line and its JSON pointer, as\n"
-    "FILE:LINE: error: POINTER: TEXT. Warnings do not make the check fail. Files and variables "
-    "that\n"
-    "the policy refers to ($env, $file, $cred, ca_file ...) are read, nothing is contacted.\n"
+    "Every problem is printed to stderr with its line and its JSON pointer, as\n"
+    "FILE:LINE: error: POINTER: TEXT. Warnings do not make the check fail. Files and variables\n"
+    "that the policy refers to ($env, $file, $cred, ca_file ...) are read, nothing is contacted.\n"
     "\n"
-    "exit status: 0 the policy can be served, 2 it cannot\n"
+    "Exit status 0: the policy can be served; 2: it cannot.\n"
     "\n"
-    "examples:\n"
+    "Examples:\n"
     "  portcullis check policy.json\n"
     "  portcullis check /etc/portcullis/policy.json && systemctl reload portcullis\n";
 

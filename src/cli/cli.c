@@ -26,7 +26,7 @@ int cli_bad_usage(const struct command *command, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    (void)fputs("portcullis: ", stderr);
+    (void)fprintf(stderr, "portcullis %s: ", command->name);
     (void)vfprintf(stderr, format, args);
     va_end(args);
     (void)fprintf(stderr, "\nusage: portcullis %s\n", command->synopsis);
@@ -42,7 +42,7 @@ int cli_one_policy(const struct command *command, int argc, char **argv, const c
     if (argc > 1 && argv[1][0] == '-')
         return cli_bad_usage(command, "unknown option %s", argv[1]);
     if (argc != 2)
-        return cli_bad_usage(command, "%s takes one policy file", command->name);
+        return cli_bad_usage(command, "it takes one policy file");
     *ret_path = argv[1];
     return -1;
 }

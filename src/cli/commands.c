@@ -14,7 +14,7 @@ static const char *const later[] = {"explain", "doctor"};
 
 static void print_overview(FILE *out)
 {
-    (void)fprintf(out, "portcullis: an OAuth 2.1 gate in front of MCP servers\n\nUsage:\n");
+    (void)fprintf(out, "portcullis: an OAuth 2.1 gate in front of MCP servers\n\nusage:\n");
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         const char *help = commands[i]->help;
         (void)fprintf(out, "  portcullis %-26s %.*s\n", commands[i]->synopsis,

@@ -45,7 +45,7 @@ static struct check ask(const char *url, const char *unix_socket)
     return check;
 }
 
-/* Where the admin listener of the policy answers; an address that means "all" is asked on loopback. */
+/* Where the admin listener of the policy answers; "all addresses" is asked on loopback. */
 static void append_url(const struct listen_address *admin, struct buf *url)
 {
     struct str text = admin->text;
@@ -114,12 +114,13 @@ static int run(int argc, char **argv)
         cli_print_help(&command_healthcheck, stdout);
         return CLI_OK;
     }
+    if (argc > 1 && argv[1][0] == '-')
+        return cli_bad_usage(&command_healthcheck, "unknown option %s", argv[1]);
     if (argc > 2)
-        return cli_bad_usage(&command_healthcheck, "one policy at most");
+        return cli_bad_usage(&command_healthcheck, "it takes one policy file at most");
     if (argc == 2)
         return ask_policy(argv[1]);
-    struct listen_address usual = {.text = STR("127.0.0.1:9090"),
-                                   .addr = {.ss_family = AF_INET}};
+    struct listen_address usual = {.text = STR("127.0.0.1:9090"), .addr = {.ss_family = AF_INET}};
     struct sockaddr_in *addr = (struct sockaddr_in *)&usual.addr;
     addr->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     addr->sin_port = htons(9090);
@@ -131,7 +132,9 @@ const struct command command_healthcheck = {
     .synopsis = "healthcheck [POLICY.json]",
     .help = "Asks the admin address whether the process lives, for container health checks.\n"
             "\n"
-            "Without a policy it asks 127.0.0.1:9090. Exit status 0: it lives; 1: it does not answer.\n"
+            "Without a policy it asks 127.0.0.1:9090.\n"
+            "\n"
+            "Exit status 0: it lives; 1: it does not answer.\n"
             "\n"
             "Examples:\n"
             "  portcullis healthcheck\n"

@@ -10,9 +10,9 @@ static const char help[] =
     "What $env, $file and $cred gave, and the values of upstream.headers, are shown as\n"
     "\"[redacted]\". Without those the output is a policy itself and means the same.\n"
     "\n"
-    "exit status: 0, or 2 when the policy has errors\n"
+    "Exit status 0: printed; 2: the policy has errors.\n"
     "\n"
-    "examples:\n"
+    "Examples:\n"
     "  portcullis print policy.json\n"
     "  portcullis print policy.json | jq .limits\n";
 

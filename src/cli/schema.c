@@ -12,7 +12,7 @@ static const char help[] =
     "Editors use it for completion and checks: name the file in the policy's \"$schema\" key.\n"
     "`portcullis check` finds more, as a schema cannot compare values with each other.\n"
     "\n"
-    "examples:\n"
+    "Example:\n"
     "  portcullis schema > policy.schema.json\n";
 
 static int run_schema(int argc, char **argv)
@@ -23,7 +23,7 @@ static int run_schema(int argc, char **argv)
         return CLI_OK;
     }
     if (argc != 1)
-        return cli_bad_usage(&command_schema, "schema takes no arguments");
+        return cli_bad_usage(&command_schema, "it takes no arguments");
     if (schema_write(&text) < 0) {
         (void)fputs("portcullis: out of memory\n", stderr);
         return CLI_FAILURE;

@@ -29,6 +29,9 @@ const struct command command_serve = {
             "SIGHUP reads the policy again and keeps the old one if there is an error in it.\n"
             "SIGTERM and SIGINT finish what is under way and stop; a second one stops at once.\n"
             "\n"
+            "Exit status 0: stopped as asked; 1: it could not start or failed; 2: the policy has\n"
+            "errors.\n"
+            "\n"
             "Examples:\n"
             "  portcullis serve /etc/portcullis/policy.json\n"
             "  kill -HUP $(pidof portcullis)     # after a change of the policy\n",

@@ -12,7 +12,7 @@
 #include "net/listen.h"
 
 /* Descriptors that are not for connections: standard streams, listeners, fetches, and what every
- * worker needs for itself. Each connection may need two: one for the client, one for the upstream. */
+ * worker needs for itself. Each connection may need two: for the client, and for the upstream. */
 #define RESERVED_FDS 24
 #define RESERVED_FDS_PER_WORKER 8
 #define MIN_CONNECTIONS 4
@@ -29,8 +29,10 @@ static void deliver_want_keys(void *ctx, void *arg)
 static void on_want_keys(void *ctx, struct jwks_status *status)
 {
     struct fleet *fleet = ctx;
-    if (mailbox_post(fleet->mailbox, deliver_want_keys, fleet, jwks_status_ref(status)) < 0)
+    if (mailbox_post(fleet->mailbox, deliver_want_keys, fleet, jwks_status_ref(status)) < 0) {
+        atomic_store(&status->requested, false);
         (void)jwks_status_unref(status);
+    }
 }
 
 static void close_listeners(struct fleet *fleet)
@@ -135,8 +137,8 @@ static int open_listeners(struct fleet *fleet)
     if (fleet->listen_fds == NULL)
         return -ENOMEM;
     for (size_t i = 0; i < data->n_listens; i++) {
-        int r = listen_open(&data->listens[i].addr, data->listens[i].addr_len,
-                            &fleet->listen_fds[i]);
+        int r =
+            listen_open(&data->listens[i].addr, data->listens[i].addr_len, &fleet->listen_fds[i]);
         if (r < 0) {
             LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_ERROR, "listen_failed",
                 LOG_CSTR("key", "listen"), LOG_STR("address", data->listens[i].text),
@@ -175,19 +177,18 @@ static int start_workers(struct fleet *fleet)
         fleet->n_workers++;
         struct log log = log_make(fleet->log.fd, fleet->log.level, fleet->log.format);
         log.colour = fleet->log.colour;
-        int r = worker_init(&fleet->workers[i],
-                            &(struct worker_options){
-                                .snapshot = fleet->snapshot,
-                                .metrics = fleet->metrics[i],
-                                .log = log,
-                                .listen_fds = fleet->listen_fds,
-                                .n_listen_fds = fleet->n_listen_fds,
-                                .max_connections = connections,
-                                .letters = {.want_keys = on_want_keys,
-                                            .drain_begun = on_drain_begun,
-                                            .ended = on_ended,
-                                            .fleet = fleet},
-                            });
+        int r = worker_init(&fleet->workers[i], &(struct worker_options){
+                                                    .snapshot = fleet->snapshot,
+                                                    .metrics = fleet->metrics[i],
+                                                    .log = log,
+                                                    .listen_fds = fleet->listen_fds,
+                                                    .n_listen_fds = fleet->n_listen_fds,
+                                                    .max_connections = connections,
+                                                    .letters = {.want_keys = on_want_keys,
+                                                                .drain_begun = on_drain_begun,
+                                                                .ended = on_ended,
+                                                                .fleet = fleet},
+                                                });
         if (r < 0)
             return r;
     }
@@ -256,6 +257,7 @@ static void stop(struct fleet *fleet)
         worker_free(&fleet->workers[i]);
         free(fleet->metrics[i]);
     }
+    fleet->n_workers = 0; /* letters that are still there reach nobody */
     free(fleet->workers);
     free(fleet->metrics);
     fleet_close_admin(fleet);

@@ -17,8 +17,8 @@ static void add_issuer(const struct fleet *fleet, size_t i, struct metrics_issue
     const struct keyset *keyset = jwks_keeper_keyset(keeper);
     *ret = (struct metrics_issuer){
         .name = jwks_keeper_issuer(keeper)->name,
-        .age_s = keyset == NULL ? -1
-                                : (loop_now_ms(fleet->loop) - keyset_loaded_mono_ms(keyset)) / 1000,
+        .age_s =
+            keyset == NULL ? -1 : (loop_now_ms(fleet->loop) - keyset_loaded_mono_ms(keyset)) / 1000,
         .keys = atomic_load(&status->keys),
         .fetches_ok = atomic_load(&status->fetches_ok),
         .fetches_failed = atomic_load(&status->fetches_failed),

@@ -18,11 +18,11 @@ struct fleet {
     struct rng rng;
     struct watch signal_watch;
     int signal_fd;
-    struct snapshot *snapshot;     /* the current one */
-    struct jwks_keeper **keepers;  /* one per issuer of the current config */
+    struct snapshot *snapshot;    /* the current one */
+    struct jwks_keeper **keepers; /* one per issuer of the current config */
     size_t n_keepers;
     struct metrics_labels labels;
-    struct config *start_config;   /* what listeners and workers were made from */
+    struct config *start_config; /* what listeners and workers were made from */
     int *listen_fds;
     size_t n_listen_fds;
     struct worker *workers;
@@ -32,7 +32,7 @@ struct fleet {
     unsigned n_ended;
     struct server *admin;
     int admin_fd;
-    bool ready;     /* said so in the log */
+    bool ready; /* said so in the log */
     bool draining;
     int64_t started_s;
     uint64_t reloads_ok;

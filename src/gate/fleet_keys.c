@@ -60,8 +60,7 @@ static void log_attempt(struct fleet *fleet, const struct jwks_keeper *keeper,
     if (!event->ok) {
         LOG(&fleet->log, clock, LOG_LEVEL_WARN, "jwks_failed", LOG_STR("issuer", issuer),
             LOG_CSTR("step", event->step), LOG_CSTR("reason", event->reason),
-            LOG_INT("http_status", event->http_status),
-            LOG_INT("retry_in_ms", event->retry_in_ms));
+            LOG_INT("http_status", event->http_status), LOG_INT("retry_in_ms", event->retry_in_ms));
         return;
     }
     LOG(&fleet->log, clock, LOG_LEVEL_INFO, "jwks_loaded", LOG_STR("issuer", issuer),
@@ -74,8 +73,7 @@ static void on_settled(void *ctx, struct jwks_keeper *keeper, const struct jwks_
     struct fleet *fleet = ctx;
     log_attempt(fleet, keeper, event);
     if (event->ok) {
-        struct snapshot *fresh =
-            make_snapshot(fleet, fleet->snapshot->config, fleet->keepers);
+        struct snapshot *fresh = make_snapshot(fleet, fleet->snapshot->config, fleet->keepers);
         if (fresh != NULL) {
             (void)snapshot_unref(fleet->snapshot);
             fleet->snapshot = fresh;
@@ -205,6 +203,11 @@ static bool same_admin(const struct config_data *a, const struct config_data *b)
     return a->has_admin == b->has_admin && (!a->has_admin || str_eq(a->admin.text, b->admin.text));
 }
 
+static bool same_log_format(const struct config_data *a, const struct config_data *b)
+{
+    return a->log_format_set == b->log_format_set && a->log_format == b->log_format;
+}
+
 /* What a running process cannot change. */
 static void warn_about_restart(struct fleet *fleet, const struct config_data *fresh)
 {
@@ -221,6 +224,7 @@ static void warn_about_restart(struct fleet *fleet, const struct config_data *fr
         {a->header_bytes == b->header_bytes, "/limits/header"},
         {a->connections == b->connections, "/limits/connections"},
         {a->client_timeout_ms == b->client_timeout_ms, "/limits/client_timeout"},
+        {same_log_format(used, fresh), "/log/format"},
     };
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         if (!keys[i].same)

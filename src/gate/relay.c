@@ -34,13 +34,16 @@ static bool named_by_connection(const struct http1_response_head *head, struct s
     return false;
 }
 
-/* Copies into the arena, since an answer that is collected outlives the upstream's buffer; adds up
- * their size. False when there are more fields than we pass on, or no memory: the answer is then not
+/* Copies into the arena, since an answer that is collected outlives the upstream's buffer; RET_PLAIN
+ * says whether libmicrohttpd can send them, which has little room for a head and refuses empty
+ * values. False when there are more fields than we pass on, or no memory: the answer is then not
  * passed at all. */
-static bool copy_fields(struct txn *txn, const struct http1_response_head *head, size_t *ret_bytes)
+static bool copy_fields(struct txn *txn, const struct http1_response_head *head, bool *ret_plain)
 {
     struct arena *arena = exchange_arena(txn->exchange);
     struct reply *reply = txn->relay.reply;
+    size_t bytes = 0;
+    bool has_empty = false;
     for (size_t i = 0; i < head->n_fields; i++) {
         const struct http1_field *field = &head->fields[i];
         enum field_id id = field_lookup(field->name);
@@ -51,8 +54,10 @@ static bool copy_fields(struct txn *txn, const struct http1_response_head *head,
         struct str value = arena_str(arena, field->value);
         if (name.ptr == NULL || value.ptr == NULL || !reply_add(reply, name, value))
             return false;
-        *ret_bytes += name.len + value.len;
+        bytes += name.len + value.len;
+        has_empty = has_empty || value.len == 0;
     }
+    *ret_plain = bytes <= RELAY_SMALL_HEAD_BYTES && !has_empty;
     return true;
 }
 
@@ -70,6 +75,10 @@ static void fail_before_answer(struct txn *txn, const char *reason, const char *
 static void begin_stream(struct txn *txn, int64_t content_length)
 {
     struct reply *reply = txn->relay.reply;
+    txn->relay.state = RELAY_STREAMING;
+    txn->replied = true;
+    txn->status = reply->status;
+    txn->reason = "ok";
     int r = exchange_stream(txn->exchange, reply->status, reply->fields, reply->n_fields,
                             content_length);
     if (r < 0) {
@@ -82,10 +91,8 @@ static void begin_stream(struct txn *txn, int64_t content_length)
                                              .description = "The gate is out of resources"});
         return;
     }
-    txn->relay.state = RELAY_STREAMING;
-    txn->replied = true;
-    txn->status = reply->status;
-    txn->reason = "ok";
+    if (txn->worker->draining)
+        relay_finish_stream(txn);
 }
 
 static void write_stream(struct txn *txn, struct str bytes)
@@ -117,13 +124,28 @@ static bool fits_one_piece(const struct http1_response_head *head)
     return false;
 }
 
+/* What exchange_stream() is to announce; -1: nothing. */
+static int64_t announced_length(const struct http1_response_head *head)
+{
+    switch (head->body) {
+    case HTTP1_BODY_NONE:
+        return 0;
+    case HTTP1_BODY_LENGTH:
+        return (int64_t)head->content_length;
+    case HTTP1_BODY_CHUNKED:
+    case HTTP1_BODY_CLOSE:
+        return -1;
+    }
+    return -1;
+}
+
 static void on_head(void *ctx, const struct http1_response_head *head)
 {
     struct txn *txn = ctx;
     struct relay *relay = &txn->relay;
-    bool events = is_event_stream(head);
-    size_t head_bytes = 0;
+    bool plain = false;
     relay->status = head->status;
+    relay->events = is_event_stream(head);
     relay->reply = arena_alloc(exchange_arena(txn->exchange), sizeof(struct reply));
     if (relay->reply != NULL) {
         relay->reply->status = head->status;
@@ -131,20 +153,20 @@ static void on_head(void *ctx, const struct http1_response_head *head)
         relay->reply->body = buf_make(0);
         reply_add_common(txn, relay->reply);
     }
-    if (relay->reply == NULL || !copy_fields(txn, head, &head_bytes)) {
+    if (relay->reply == NULL || !copy_fields(txn, head, &plain)) {
         relay->call = upstream_cancel(relay->call);
         fail_before_answer(txn, "upstream_head_too_large",
                            "The MCP server's answer has too many header fields");
         return;
     }
-    if (events) /* nginx in front of us must not collect events */
+    if (relay->events) /* nginx in front of us must not collect events */
         (void)reply_add(relay->reply, STR("X-Accel-Buffering"), STR("no"));
-    if (!events && head_bytes <= RELAY_SMALL_HEAD_BYTES && fits_one_piece(head)) {
+    if (!relay->events && plain && fits_one_piece(head)) {
         relay->state = RELAY_COLLECTING;
         relay->body = buf_make(RELAY_COLLECT_BYTES);
         return;
     }
-    begin_stream(txn, head->body == HTTP1_BODY_LENGTH ? (int64_t)head->content_length : -1);
+    begin_stream(txn, announced_length(head));
 }
 
 static void on_body(void *ctx, struct str bytes)
@@ -181,13 +203,13 @@ static void reply_failed(struct txn *txn, enum upstream_rc rc)
     bool late = rc == UPSTREAM_RESPONSE_TIMEOUT || rc == UPSTREAM_CONNECT_TIMEOUT ||
                 rc == UPSTREAM_IDLE_TIMEOUT;
     buf_free(&txn->relay.body);
-    reply_gateway(
-        txn, &(struct refusal){.status = late ? 504 : (rc == UPSTREAM_BUSY ? 503 : 502),
-                               .reason = upstream_rc_name(rc),
-                               .error = late ? "gateway_timeout" : "bad_gateway",
-                               .description = late ? "The MCP server did not answer in time"
-                                                   : "The MCP server could not be reached or "
-                                                     "did not give a valid answer"});
+    reply_gateway(txn,
+                  &(struct refusal){.status = late ? 504 : (rc == UPSTREAM_BUSY ? 503 : 502),
+                                    .reason = upstream_rc_name(rc),
+                                    .error = late ? "gateway_timeout" : "bad_gateway",
+                                    .description = late ? "The MCP server did not answer in time"
+                                                        : "The MCP server could not be reached or "
+                                                          "did not give a valid answer"});
 }
 
 static void on_done(void *ctx, enum upstream_rc rc, const char *detail)
@@ -214,10 +236,11 @@ static const struct upstream_handler handler = {.head = on_head, .body = on_body
 
 static void refuse_claim(struct txn *txn)
 {
-    reply_refuse(txn, &(struct refusal){.status = 403,
-                                        .reason = "claim_not_a_header",
-                                        .error = "access_denied",
-                                        .description = "A claim of this token cannot be passed on"});
+    reply_refuse(txn,
+                 &(struct refusal){.status = 403,
+                                   .reason = "claim_not_a_header",
+                                   .error = "access_denied",
+                                   .description = "A claim of this token cannot be passed on"});
 }
 
 static void refuse_resources(struct txn *txn)
@@ -266,7 +289,8 @@ void relay_cancel(struct txn *txn)
 
 void relay_finish_stream(struct txn *txn)
 {
-    if (txn->relay.state != RELAY_STREAMING || txn->request.method != METHOD_GET)
+    if (txn->relay.state != RELAY_STREAMING || txn->request.method != METHOD_GET ||
+        !txn->relay.events)
         return;
     txn->relay.call = upstream_cancel(txn->relay.call);
     txn->relay.state = RELAY_DONE;

@@ -16,7 +16,7 @@ static void append_field(struct buf *out, struct str name, struct str value)
     (void)buf_append(out, CRLF);
 }
 
-/* The upstream's own target, plus the query of the request (PRODUCT, "HTTP surface"). */
+/* The upstream's own target, plus the query of the request. */
 static void append_target(const struct txn *txn, struct buf *out)
 {
     const struct upstream_config *upstream = &txn->route->upstream;

@@ -11,19 +11,19 @@
 
 #define MAX_BODY_BYTES (16U * 1024)
 #define MAX_CHALLENGE_BYTES (16U * 1024)
-#define JSONRPC_SERVER_ERROR (-32000)  /* also what MCP SDKs call "connection closed" */
-#define JSONRPC_TIMEOUT (-32001)       /* what MCP SDKs call "request timed out" */
-#define JSONRPC_INVALID_REQUEST (-32600)
+#define JSONRPC_SERVER_ERROR (-32000) /* also what MCP SDKs call "connection closed" */
+#define JSONRPC_TIMEOUT (-32001)      /* what MCP SDKs call "request timed out" */
 
 #define TYPE_JSON STR("application/json")
 #define EXPOSED STR("WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, X-Request-Id")
 #define ENDPOINT_METHODS STR("POST, GET, DELETE, OPTIONS")
 #define METADATA_METHODS STR("GET, HEAD, OPTIONS")
 /* What MCP clients send, for a preflight that names nothing. */
-#define USUAL_HEADERS                                                                     \
-    STR("Authorization, Content-Type, Accept, Mcp-Session-Id, MCP-Protocol-Version, "     \
+#define USUAL_HEADERS                                                                 \
+    STR("Authorization, Content-Type, Accept, Mcp-Session-Id, MCP-Protocol-Version, " \
         "Last-Event-ID, Mcp-Method, Mcp-Name")
 #define PREFLIGHT_MAX_AGE STR("7200")
+#define MAX_PREFLIGHT_BYTES 4096 /* of the names that are given back */
 #define METADATA_CACHING STR("public, max-age=300")
 #define RETRY_AFTER_S STR("5")
 
@@ -156,11 +156,11 @@ void reply_invalid_request(struct txn *txn, const char *reason, const char *desc
 /* No challenge: a 401 would make clients throw away tokens that are good (rule 24). */
 static void reply_no_keys(struct txn *txn)
 {
-    struct reply reply = begin_error(
-        txn, &(struct refusal){.status = 503,
-                               .reason = token_rc_name(TOKEN_NO_KEYS),
-                               .error = "temporarily_unavailable",
-                               .description = token_rc_description(TOKEN_NO_KEYS)});
+    struct reply reply =
+        begin_error(txn, &(struct refusal){.status = 503,
+                                           .reason = token_rc_name(TOKEN_NO_KEYS),
+                                           .error = "temporarily_unavailable",
+                                           .description = token_rc_description(TOKEN_NO_KEYS)});
     (void)reply_add(&reply, STR("Retry-After"), RETRY_AFTER_S);
     finish(txn, &reply);
 }
@@ -181,25 +181,23 @@ void reply_token(struct txn *txn, enum token_rc rc)
 
 void reply_insufficient_scope(struct txn *txn)
 {
-    reply_challenge(txn,
-                    &(struct refusal){.status = 403,
-                                      .reason = "insufficient_scope",
-                                      .error = "insufficient_scope",
-                                      .description =
-                                          "The token lacks a scope that this server needs"},
-                    true);
+    reply_challenge(
+        txn,
+        &(struct refusal){.status = 403,
+                          .reason = "insufficient_scope",
+                          .error = "insufficient_scope",
+                          .description = "The token lacks a scope that this server needs"},
+        true);
 }
 
 /* ---- the MCP level ---- */
 
 static int jsonrpc_code(unsigned status)
 {
-    if (status == 504)
-        return JSONRPC_TIMEOUT;
-    return status < 500 ? JSONRPC_INVALID_REQUEST : JSONRPC_SERVER_ERROR;
+    return status == 504 ? JSONRPC_TIMEOUT : JSONRPC_SERVER_ERROR;
 }
 
-/* Appends the error under the id of the request; false when the body holds no request with an id. */
+/* Appends the error under the id of the request; false when the body is no request with an id. */
 static bool append_jsonrpc(const struct txn *txn, const struct refusal *refusal, struct buf *body)
 {
     CLEANUP(json_unref) json_t *id = NULL;
@@ -243,7 +241,7 @@ static struct str allowed_headers(const struct request *request)
 {
     struct str rest = request->cors_headers;
     struct str name;
-    if (!str_is_set(rest) || rest.len == 0)
+    if (!str_is_set(rest) || rest.len == 0 || rest.len > MAX_PREFLIGHT_BYTES)
         return USUAL_HEADERS;
     while (field_list_next(&rest, &name))
         if (!field_is_name(name))

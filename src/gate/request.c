@@ -51,8 +51,6 @@ static void read_field(struct request *request, const struct http1_field *field,
         request->content_type = field->value;
     } else if (id == FIELD_X_FORWARDED_FOR) {
         append_to_list(forwarded_for, field->value);
-    } else if (id == FIELD_ACCESS_CONTROL_REQUEST_METHOD) {
-        request->cors_method = field->value;
     } else if (id == FIELD_ACCESS_CONTROL_REQUEST_HEADERS) {
         request->cors_headers = field->value;
     }

@@ -14,10 +14,9 @@
 static enum step answered(struct txn *txn, unsigned status, const char *reason, const char *error,
                           const char *description)
 {
-    reply_refuse(txn, &(struct refusal){.status = status,
-                                        .reason = reason,
-                                        .error = error,
-                                        .description = description});
+    reply_refuse(
+        txn, &(struct refusal){
+                 .status = status, .reason = reason, .error = error, .description = description});
     return STEP_REPLY;
 }
 
@@ -132,18 +131,21 @@ static bool may_use_cache(const struct txn *txn)
     return txn->snapshot->config == txn->worker->snapshot->config;
 }
 
-static enum token_rc check_token(struct txn *txn, struct str token, size_t *ret_issuer)
+static enum token_rc check_token(struct txn *txn, const struct token_context *context,
+                                 size_t *ret_issuer)
 {
-    struct token_context context = token_context(txn);
+    struct str token = txn->request.token;
     uint8_t digest[SHA256_LEN];
     *ret_issuer = SIZE_MAX;
     if (token.len > txn->snapshot->data->limits.token_bytes || !may_use_cache(txn) ||
         secret_sha256(token, digest) < 0)
-        return check_anew(txn, &context, token, NULL, ret_issuer);
-    txn->identity = token_cache_lookup(txn->worker->cache, digest, token, context.now_s);
+        return check_anew(txn, context, token, NULL, ret_issuer);
+    txn->identity = token_cache_lookup(txn->worker->cache, digest, token, context->now_s);
     if (txn->identity == NULL)
-        return check_anew(txn, &context, token, digest, ret_issuer);
-    enum token_rc rc = token_recheck(&context, txn->identity);
+        return check_anew(txn, context, token, digest, ret_issuer);
+    enum token_rc rc = token_recheck(context, txn->identity);
+    if (rc == TOKEN_NO_KEYS) /* they have become too old */
+        *ret_issuer = txn->identity->issuer_index;
     if (rc != TOKEN_OK)
         txn->identity = identity_unref(txn->identity);
     return rc;
@@ -151,10 +153,12 @@ static enum token_rc check_token(struct txn *txn, struct str token, size_t *ret_
 
 static enum step stage_token(struct txn *txn)
 {
+    struct token_context context = token_context(txn);
     size_t issuer;
-    enum token_rc rc = check_token(txn, txn->request.token, &issuer);
+    enum token_rc rc = check_token(txn, &context, &issuer);
     if (rc == TOKEN_OK) {
-        txn->worker->stale_accepts += txn->identity->stale_keys ? 1 : 0;
+        if (token_keys_are_stale(&context, txn->identity->issuer_index))
+            txn->worker->stale_accepts++;
         return STEP_NEXT;
     }
     if ((rc == TOKEN_UNKNOWN_KEY || rc == TOKEN_NO_KEYS) && !txn->key_waited &&
@@ -200,8 +204,8 @@ static enum step stage_forward(struct txn *txn)
 }
 
 static const struct stage table[] = {
-    {"route", stage_route}, {"origin", stage_origin}, {"bearer", stage_bearer},
-    {"token", stage_token}, {"admit", stage_admit},   {"body", stage_body},
+    {"route", stage_route},     {"origin", stage_origin}, {"bearer", stage_bearer},
+    {"token", stage_token},     {"admit", stage_admit},   {"body", stage_body},
     {"forward", stage_forward},
 };
 

@@ -15,6 +15,7 @@
 /* How often, and after what crowd, freed memory is given back. */
 #define TRIM_INTERVAL_MS 1000
 #define TRIM_MIN_PEAK 16
+#define TRIM_AGAIN_TICKS 6
 
 /* ---- upstream pools of one config ---- */
 
@@ -92,11 +93,29 @@ static void leave_key_waiters(struct txn *txn)
     txn->worker->n_key_waiters--;
 }
 
+/* TXN has waited for keys and goes on with those of now. When the policy has changed it begins anew:
+ * what it passed so far was judged by the old one. */
+static void go_on_after_keys(struct txn *txn)
+{
+    struct worker *worker = txn->worker;
+    leave_key_waiters(txn);
+    if (txn->snapshot->config != worker->snapshot->config) {
+        txn->stage = 0;
+        txn->route = NULL;
+        txn->origin_ok = false;
+        txn->key_waited = false;
+        route_set_unref(txn->routes);
+        txn->routes = worker->routes;
+        txn->routes->refs++;
+    }
+    (void)snapshot_unref(txn->snapshot);
+    txn->snapshot = snapshot_ref(worker->snapshot);
+    txn_mark(txn);
+}
+
 static void on_key_timer(struct timer *timer)
 {
-    struct txn *txn = CONTAINER_OF(timer, struct txn, key_timer);
-    leave_key_waiters(txn);
-    txn_mark(txn);
+    go_on_after_keys(CONTAINER_OF(timer, struct txn, key_timer));
 }
 
 static struct txn *txn_new(struct worker *worker, struct exchange *exchange)
@@ -134,8 +153,7 @@ static void txn_report(struct txn *txn)
     int64_t duration_us = clock->mono_us - txn->start_us;
     /* 499, as nginx has it: the client left before there was an answer. */
     unsigned status = txn->status != 0 ? txn->status : 499;
-    size_t label =
-        txn->route != NULL ? txn->snapshot->labels[txn->route->index] : METRICS_NO_ROUTE;
+    size_t label = txn->route != NULL ? txn->snapshot->labels[txn->route->index] : METRICS_NO_ROUTE;
     if (exchange_was_refused(txn->exchange))
         return; /* on_refused() has reported it */
     metrics_request(worker->metrics, label, status, txn->reason, duration_us);
@@ -258,32 +276,32 @@ static const struct server_handler server_handler = {
 bool worker_park_for_keys(struct worker *worker, struct txn *txn, size_t issuer_index)
 {
     const struct jwks_config *jwks = &txn->snapshot->data->jwks;
-    struct jwks_status *status =
-        issuer_index < txn->snapshot->data->n_issuers ? txn->snapshot->statuses[issuer_index] : NULL;
-    if (status == NULL || worker->n_key_waiters >= WORKER_MAX_KEY_WAITERS || worker->draining ||
-        !jwks_status_may_help(status, jwks->unknown_kid_cooldown_ms, loop_now_ms(worker->loop)))
+    if (issuer_index >= txn->snapshot->data->n_issuers)
+        return false;
+    struct jwks_status *status = txn->snapshot->statuses[issuer_index];
+    if (worker->n_key_waiters >= WORKER_MAX_KEY_WAITERS || worker->draining ||
+        !jwks_status_may_help(status, txn->snapshot->keysets[issuer_index],
+                              jwks->unknown_kid_cooldown_ms, loop_now_ms(worker->loop)))
         return false;
     if (!atomic_load(&status->in_flight) && !atomic_exchange(&status->requested, true))
         worker->letters.want_keys(worker->letters.fleet, status);
     txn->key_waited = true;
+    txn->key_status = status;
     list_append(&worker->key_waiters, &txn->key_node);
     worker->n_key_waiters++;
     (void)loop_timer_in(worker->loop, &txn->key_timer, jwks->timeout_ms + KEY_WAIT_EXTRA_MS);
     return true;
 }
 
-/* A fetch has ended: those whose issuer it was try once more; it does no harm to the others. */
+/* A fetch has ended, or the policy has changed. Those that wait for another issuer's fetch go on
+ * waiting: each has only one wait. */
 static void wake_key_waiters(struct worker *worker)
 {
-    LIST_FOREACH(node, &worker->key_waiters)
-    {
+    LIST_FOREACH (node, &worker->key_waiters) {
         struct txn *txn = LIST_ENTRY(node, struct txn, key_node);
-        leave_key_waiters(txn);
-        if (txn->snapshot->config == worker->snapshot->config) {
-            (void)snapshot_unref(txn->snapshot);
-            txn->snapshot = snapshot_ref(worker->snapshot);
-        }
-        txn_mark(txn);
+        if (txn->snapshot->config != worker->snapshot->config ||
+            !jwks_status_is_pending(txn->key_status))
+            go_on_after_keys(txn);
     }
 }
 
@@ -338,8 +356,7 @@ static void deliver_drain(void *ctx, void *arg)
     (void)arg;
     worker->draining = true;
     server_drain(worker->server);
-    LIST_FOREACH(node, &worker->txns)
-    {
+    LIST_FOREACH (node, &worker->txns) {
         relay_finish_stream(LIST_ENTRY(node, struct txn, node));
     }
     (void)loop_timer_in(worker->loop, &worker->drain_timer,
@@ -371,7 +388,8 @@ void worker_post_stop(struct worker *worker)
 
 /* ---- memory ---- */
 
-/* After a burst glibc keeps what was freed; give it back once the crowd has left. */
+/* After a burst glibc keeps what was freed; give it back once the crowd has left, and once more when
+ * the idle connections to the upstreams have expired, too. */
 static void on_trim_timer(struct timer *timer)
 {
     struct worker *worker = CONTAINER_OF(timer, struct worker, trim_timer);
@@ -379,6 +397,9 @@ static void on_trim_timer(struct timer *timer)
     if (worker->peak_connections >= TRIM_MIN_PEAK && now <= worker->peak_connections / 2) {
         (void)malloc_trim(0);
         worker->peak_connections = now;
+        worker->trim_again_in = TRIM_AGAIN_TICKS;
+    } else if (worker->trim_again_in > 0 && --worker->trim_again_in == 0) {
+        (void)malloc_trim(0);
     }
     (void)loop_timer_in(worker->loop, &worker->trim_timer, TRIM_INTERVAL_MS);
 }
@@ -393,14 +414,12 @@ static void note_connections(struct worker *worker, uint32_t now)
 
 static void run_marked(struct worker *worker)
 {
-    LIST_FOREACH(node, &worker->marked)
-    {
+    LIST_FOREACH (node, &worker->marked) {
         struct txn *txn = LIST_ENTRY(node, struct txn, run_node);
         list_unlink(node);
         if (txn->replied || exchange_is_gone(txn->exchange))
             continue;
-        if (stages_run(txn) == STEP_WAIT && !txn->body_ready &&
-            !list_is_linked(&txn->key_node))
+        if (stages_run(txn) == STEP_WAIT && !txn->body_ready && !list_is_linked(&txn->key_node))
             exchange_continue(txn->exchange);
     }
 }

@@ -17,6 +17,7 @@ struct fetch {
     struct list node;
     struct client_pool *pool;
     CURL *easy;
+    bool head_complete; /* libcurl takes a connection that ends within a head for a good answer */
     struct buf body;
     void (*done)(void *ctx, const struct fetch_result *result);
     void *ctx;
@@ -72,7 +73,7 @@ static enum fetch_rc classify(const struct fetch *fetch, CURLcode rc, long statu
         rc == CURLE_SSL_CONNECT_ERROR || rc == CURLE_PEER_FAILED_VERIFICATION ||
         rc == CURLE_SSL_CACERT_BADFILE)
         return FETCH_CONNECT;
-    if (rc != CURLE_OK)
+    if (rc != CURLE_OK || !fetch->head_complete)
         return FETCH_BROKEN;
     if (status >= 300 && status < 400)
         return FETCH_REDIRECT;
@@ -92,6 +93,17 @@ static void on_done(void *private, CURLcode rc)
     };
     fetch->done(fetch->ctx, &result);
     fetch_free(fetch);
+}
+
+static size_t on_head_line(char *line, size_t size, size_t count, void *ctx)
+{
+    struct fetch *fetch = ctx;
+    struct str text = str_make(line, size * count);
+    if (str_has_prefix(text, STR("HTTP/"))) /* interim answers have heads of their own */
+        fetch->head_complete = false;
+    else if (str_eq(text, STR("\r\n")) || str_eq(text, STR("\n")))
+        fetch->head_complete = true;
+    return text.len;
 }
 
 static size_t on_bytes(char *bytes, size_t size, size_t count, void *ctx)
@@ -114,8 +126,7 @@ struct client_pool *client_pool_free(struct client_pool *pool)
 {
     if (pool == NULL)
         return NULL;
-    LIST_FOREACH(node, &pool->fetches)
-    {
+    LIST_FOREACH (node, &pool->fetches) {
         fetch_free(LIST_ENTRY(node, struct fetch, node));
     }
     (void)curl_loop_free(pool->curl);
@@ -126,28 +137,28 @@ struct client_pool *client_pool_free(struct client_pool *pool)
 static bool set_options(struct fetch *fetch, const struct fetch_request *request)
 {
     CURL *easy = fetch->easy;
-    bool ok = curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) == CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L) == CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L) == CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) ==
-                  CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) ==
-                  CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms) == CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)request->max_bytes) ==
-                  CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_USERAGENT, "portcullis/" PORTCULLIS_VERSION) ==
-                  CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_bytes) == CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch) == CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_PRIVATE, fetch) == CURLE_OK;
+    bool ok =
+        curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) == CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L) == CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L) == CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms) == CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)request->max_bytes) ==
+            CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_USERAGENT, "portcullis/" PORTCULLIS_VERSION) == CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_head_line) == CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_HEADERDATA, fetch) == CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_bytes) == CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch) == CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_PRIVATE, fetch) == CURLE_OK;
     if (request->ca_file != NULL)
         ok = ok && curl_easy_setopt(easy, CURLOPT_CAINFO, request->ca_file) == CURLE_OK;
     if (request->unix_socket != NULL)

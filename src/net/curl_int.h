@@ -19,7 +19,7 @@ struct curl_loop *curl_loop_free(struct curl_loop *curl_loop);
 int curl_loop_add(struct curl_loop *curl_loop, CURL *easy);
 /* Takes a transfer out; its connection goes with it. Never from inside a libcurl callback. */
 void curl_loop_remove(struct curl_loop *curl_loop, CURL *easy);
-/* libcurl let go of a connected socket (CURLOPT_CONNECT_ONLY): we watch it ourselves from now on. */
+/* libcurl let go of a connected socket (CURLOPT_CONNECT_ONLY): we watch it ourselves now. */
 void curl_loop_forget_socket(struct curl_loop *curl_loop, curl_socket_t fd);
 
 #endif

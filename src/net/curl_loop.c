@@ -71,8 +71,7 @@ static void drop_socket(struct curl_loop *curl_loop, struct socket_watch *sw)
 
 static struct socket_watch *find_socket(struct curl_loop *curl_loop, curl_socket_t fd)
 {
-    LIST_FOREACH(node, &curl_loop->sockets)
-    {
+    LIST_FOREACH (node, &curl_loop->sockets) {
         struct socket_watch *sw = LIST_ENTRY(node, struct socket_watch, node);
         if (sw->watch.fd == fd)
             return sw;
@@ -154,8 +153,7 @@ struct curl_loop *curl_loop_free(struct curl_loop *curl_loop)
         return NULL;
     if (curl_loop->multi != NULL)
         (void)curl_multi_cleanup(curl_loop->multi);
-    LIST_FOREACH(node, &curl_loop->sockets)
-    {
+    LIST_FOREACH (node, &curl_loop->sockets) {
         drop_socket(curl_loop, LIST_ENTRY(node, struct socket_watch, node));
     }
     loop_timer_stop(curl_loop->loop, &curl_loop->timer);

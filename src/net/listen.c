@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -26,13 +27,28 @@ static bool unix_is_alive(const struct sockaddr_storage *addr, socklen_t addr_le
     return !refused;
 }
 
+static const char *unix_path(const struct sockaddr_storage *addr)
+{
+    return ((const struct sockaddr_un *)addr)->sun_path;
+}
+
+/* A socket file that nobody serves any more. Connecting is refused by any other file, too. */
+static bool unix_is_left_over(const struct sockaddr_storage *addr, socklen_t addr_len)
+{
+    struct stat st;
+    return lstat(unix_path(addr), &st) == 0 && S_ISSOCK(st.st_mode) &&
+           !unix_is_alive(addr, addr_len);
+}
+
 static int bind_to(int fd, const struct sockaddr_storage *addr, socklen_t addr_len)
 {
     if (bind(fd, generic(addr), addr_len) == 0)
         return 0;
-    if (errno != EADDRINUSE || addr->ss_family != AF_UNIX || unix_is_alive(addr, addr_len))
+    if (errno != EADDRINUSE || addr->ss_family != AF_UNIX)
         return -errno;
-    if (unlink(((const struct sockaddr_un *)addr)->sun_path) < 0)
+    if (!unix_is_left_over(addr, addr_len))
+        return -EADDRINUSE;
+    if (unlink(unix_path(addr)) < 0)
         return -errno;
     return bind(fd, generic(addr), addr_len) == 0 ? 0 : -errno;
 }
@@ -64,7 +80,7 @@ void listen_close(int fd, const struct sockaddr_storage *addr)
         return;
     (void)close(fd);
     if (addr->ss_family == AF_UNIX)
-        (void)unlink(((const struct sockaddr_un *)addr)->sun_path);
+        (void)unlink(unix_path(addr));
 }
 
 uint64_t listen_raise_nofile(void)

@@ -29,14 +29,12 @@ static void mailbox_deliver(struct mailbox *mailbox)
     struct list taken;
     list_init(&taken);
     (void)pthread_mutex_lock(&mailbox->lock);
-    LIST_FOREACH(node, &mailbox->letters)
-    {
+    LIST_FOREACH (node, &mailbox->letters) {
         list_unlink(node);
         list_append(&taken, node);
     }
     (void)pthread_mutex_unlock(&mailbox->lock);
-    LIST_FOREACH(node, &taken)
-    {
+    LIST_FOREACH (node, &taken) {
         struct letter *letter = LIST_ENTRY(node, struct letter, node);
         letter->deliver(letter->ctx, letter->arg);
         free(letter);
@@ -63,8 +61,7 @@ struct mailbox *mailbox_new(struct loop *loop)
     list_init(&mailbox->letters);
     (void)pthread_mutex_init(&mailbox->lock, NULL);
     mailbox->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (mailbox->event_fd < 0 ||
-        loop_watch(loop, &mailbox->watch, mailbox->event_fd, EPOLLIN) < 0)
+    if (mailbox->event_fd < 0 || loop_watch(loop, &mailbox->watch, mailbox->event_fd, EPOLLIN) < 0)
         return mailbox_free(mailbox);
     return mailbox;
 }

@@ -20,6 +20,8 @@ void *exchange_on_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     struct client *client = info != NULL ? info->socket_context : NULL;
+    if (client != NULL)
+        client->ahead--;
     struct arena *arena = client != NULL ? arena_new(ARENA_FIRST, ARENA_MAX) : NULL;
     if (arena == NULL)
         return NULL;
@@ -165,6 +167,7 @@ static enum MHD_Result refuse_large_body(struct exchange *exchange)
     struct reply reply = {.body = buf_make(4096)};
     options->handler->too_large(options->ctx, exchange, &reply);
     client_last_word(exchange->client, &reply);
+    exchange->gone = true; /* answered: what libmicrohttpd does now is no client leaving */
     return MHD_NO;
 }
 
@@ -216,7 +219,8 @@ enum MHD_Result exchange_on_access(void *cls, struct MHD_Connection *mhd, const 
     struct exchange *exchange = *con_cls;
     (void)cls;
     (void)url; /* decoded: the raw target is in the exchange */
-    if (exchange == NULL)
+    /* libmicrohttpd cannot be stopped while a connection is suspended. */
+    if (exchange == NULL || exchange->server->ending)
         return MHD_NO;
     if (exchange->suspended)
         return on_resumed(exchange, mhd);
@@ -230,9 +234,16 @@ enum MHD_Result exchange_on_access(void *cls, struct MHD_Connection *mhd, const 
 /* Between two requests, or in the middle of a pipelined one. */
 static void rest(struct client *client)
 {
-    client_set_idle(client, http1_request_idle(&client->filter));
-    client->pipelined = false;
+    client_set_idle(client, client->ahead == 0);
     client_arm(client, client->server->options.client_timeout_ms);
+}
+
+/* No other request is served on this connection: we drain, or it was to be closed when a last
+ * request came, or what follows is no good and is refused now. */
+static bool is_last(const struct client *client)
+{
+    return client->server->draining || client->timed_out ||
+           http1_request_refused(&client->filter) != HTTP1_REQUEST_OK;
 }
 
 void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
@@ -253,10 +264,8 @@ void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls
         server->options.handler->gone(server->options.ctx, exchange);
     }
     exchange_mark_dead(exchange);
-    /* While draining a connection ends with its exchange; so does one that was to be closed when a
-     * last request came. */
-    if ((server->draining || client->timed_out) && toe == MHD_REQUEST_TERMINATED_COMPLETED_OK) {
-        client->timed_out = true;
+    if (toe == MHD_REQUEST_TERMINATED_COMPLETED_OK && is_last(client)) {
+        client->timed_out = client->timed_out || server->draining;
         client_stop_reading(client);
     }
 }
@@ -369,5 +378,6 @@ void exchange_reply(struct exchange *exchange, struct reply *reply)
     exchange->status = reply->status;
     exchange->response = make_response(exchange, reply);
     /* Without memory for an answer the connection is closed (on_resumed). */
+    exchange->gone = exchange->response == NULL;
     exchange_wake(exchange);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private parts of the server, shared by its files: server.c (accepting, life of a connection),
- * server_exchange.c (libmicrohttpd's callbacks), server_recv.c (the filter over received bytes),
- * server_stream.c (streamed answers on a connection that we took over). */
+/* Private parts of the server, shared by its files: server.c (the whole, libmicrohttpd's runs),
+ * server_accept.c (new connections), server_client.c (the life of one), server_exchange.c
+ * (libmicrohttpd's callbacks), server_recv.c (the filter over received bytes), server_stream.c
+ * (streamed answers on a connection that we took over), server_head.c (response heads). */
 #ifndef NET_SERVER_INT_H
 #define NET_SERVER_INT_H
 
@@ -32,10 +33,11 @@ struct server {
     struct client **by_fd;     /* the filter's look-up */
     size_t by_fd_len;
     struct list clients;
-    struct list idle; /* between requests, longest first */
-    struct list dead; /* exchanges whose end() is due */
+    struct list idle;        /* between requests, longest first */
+    struct list dead;        /* exchanges whose end() is due */
     struct client *adopting; /* the client that MHD_add_connection() is about */
     bool draining;
+    bool ending; /* server_free(): nothing begins or waits any more */
     struct server_stats stats;
     int64_t date_s; /* the second that DATE shows */
     char date[40];
@@ -56,16 +58,16 @@ struct client {
     enum client_owner owner;
     struct MHD_Connection *mhd; /* with OWNER_MHD */
     struct http1_request filter;
-    struct watch watch;   /* MHD: only the peer leaving; else all events */
-    struct timer timer;   /* the deadline of the current phase */
-    uint64_t body_bytes;  /* of the current request, for its deadline */
+    struct watch watch;  /* MHD: only the peer leaving; else all events */
+    struct timer timer;  /* the deadline of the current phase */
+    uint64_t body_bytes; /* of the current request, for its deadline */
     struct exchange *exchange;
-    bool half_closed;     /* the peer has sent its last byte */
-    bool stopped;         /* we stopped reading; EPOLLRDHUP means nothing any more */
+    unsigned ahead;   /* messages that libmicrohttpd has bytes of, but no exchange for yet */
+    bool half_closed; /* the peer has sent its last byte */
+    bool stopped;     /* we stopped reading; EPOLLRDHUP means nothing any more */
     bool timed_out;
-    bool pipelined;       /* bytes of a later message are with libmicrohttpd already */
-    bool last_word_said;  /* a refusal was written: nothing else may be sent */
-    bool linger;          /* read on after closing, so that the peer gets our answer */
+    bool last_word_said; /* a refusal was written: nothing else may be sent */
+    bool linger;         /* read on after closing, so that the peer gets our answer */
     size_t lingered;
     struct sockaddr_storage addr;
     socklen_t addr_len;
@@ -73,8 +75,8 @@ struct client {
 };
 
 enum exchange_phase {
-    PHASE_HEAD,   /* the head is being read */
-    PHASE_WAIT,   /* parked before the body */
+    PHASE_HEAD, /* the head is being read */
+    PHASE_WAIT, /* parked before the body */
     PHASE_BODY,
     PHASE_DROP,   /* an early answer is ready; the rest of the body is read and dropped */
     PHASE_PARKED, /* complete; waiting for an answer */
@@ -104,13 +106,28 @@ struct exchange {
     struct buf out; /* bytes that the client has not taken yet, framed */
     bool chunked_out;
     bool close_after;
-    bool full;      /* the writer was told to wait */
-    bool finishing; /* exchange_stream_end(complete) was called */
+    bool full;        /* the writer was told to wait */
+    bool finishing;   /* exchange_stream_end(complete) was called */
     int64_t left_out; /* with a Content-Length: bytes still to come */
 };
 
 /* server.c */
+void exchange_mark_dead(struct exchange *exchange);
+
+/* server_accept.c */
+void accept_init(struct server *server);
+/* A connection has left: there is room for another one. */
+void accept_on_room(struct server *server);
+/* Forgets the listeners; their descriptors stay the caller's. */
+void accept_end(struct server *server);
+
+/* server_client.c */
 struct client *server_client_by_fd(const struct server *server, int fd);
+/* ADDR is copied. The client has no descriptor yet: client_adopt() gives it one. */
+struct client *client_new(struct server *server, const struct sockaddr_storage *addr,
+                          socklen_t addr_len);
+/* Forgets the connection. The descriptor is closed here unless libmicrohttpd owns it. */
+void client_free(struct client *client);
 void client_arm(struct client *client, int64_t delay_ms);
 void client_set_idle(struct client *client, bool idle);
 /* No more bytes from the peer; libmicrohttpd will see the end of the stream. */
@@ -119,14 +136,12 @@ void client_stop_reading(struct client *client);
 void client_show_end(struct client *client);
 /* Writes REPLY straight to the socket, once, with Connection: close. */
 void client_last_word(struct client *client, struct reply *reply);
-void client_free(struct client *client);
 /* Gives FD to libmicrohttpd on behalf of CLIENT; the descriptor is closed when that fails. */
 int client_adopt(struct client *client, int fd);
 /* The socket of CLIENT has a new number (after dup()). */
 int client_move(struct client *client, int fd);
 /* The connection has left libmicrohttpd and CLIENT owns a descriptor of its own: read and drop. */
 void client_begin_linger(struct client *client, int fd);
-void exchange_mark_dead(struct exchange *exchange);
 
 /* server_exchange.c */
 void *exchange_on_uri(void *cls, const char *uri, struct MHD_Connection *mhd);
@@ -146,7 +161,7 @@ void server_recv_end(void);
 void stream_on_event(struct client *client, uint32_t events);
 void stream_on_deadline(struct client *client);
 
-/* server_head.c: status line, Date and FIELDS; the caller adds framing fields and the empty line. */
+/* server_head.c: status line, Date, FIELDS; framing fields and the empty line are the caller's. */
 void server_append_head(struct server *server, struct buf *out, unsigned status,
                         const struct http1_field *fields, size_t n_fields);
 void server_append_field(struct buf *out, struct str name, struct str value);

@@ -8,8 +8,8 @@
  *
  * libmicrohttpd asks for bytes only while it reads a message, when every earlier answer has been
  * sent; so a refusal can be written here at once without mixing into another answer. Bytes behind
- * the end of a message are given only when they are good so far; the rest is refused when it is that
- * message's turn. */
+ * the end of a message are given only when they are good so far; the rest is refused when it is
+ * that message's turn. */
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -34,12 +34,29 @@ static ssize_t receive(int fd, void *bytes, size_t len, int flags)
     return recvfrom(fd, bytes, len, flags, NULL, NULL);
 }
 
+/* The last complete message has no answer yet, or not all of it is out. libmicrohttpd reads now and
+ * then in this time too, after a resume; the end of the stream would make it drop the answer. */
+static bool answer_is_due(const struct client *client)
+{
+    const struct exchange *exchange = client->exchange;
+    return exchange != NULL && (exchange->phase == PHASE_PARKED || exchange->phase == PHASE_REPLY);
+}
+
+/* exchange_on_completed() makes libmicrohttpd look again when the answer is out. */
+static ssize_t not_now(void)
+{
+    errno = EAGAIN;
+    return -1;
+}
+
 /* Says why, and lets libmicrohttpd believe that the client is gone. */
 static ssize_t refuse(struct client *client, unsigned status, const char *name,
                       const char *description)
 {
     const struct server_options *options = &client->server->options;
     struct reply reply = {.status = status, .body = buf_make(4096)};
+    if (answer_is_due(client))
+        return not_now();
     if (!client->last_word_said) {
         options->handler->refused(options->ctx, str_from_cstr(client->peer), status, name,
                                   description, &reply);
@@ -62,27 +79,16 @@ static ssize_t refuse_late(struct client *client)
     return refuse(client, 408, "client_timeout", "the request did not arrive in time");
 }
 
-/* Nothing more comes on a connection that we want to close. That needs no words; but a request that
- * came just before is served, and libmicrohttpd would drop it at the end of the stream. It looks again
- * when the answer is out (exchange_on_completed()). */
-static ssize_t end_between_requests(const struct client *client)
-{
-    if (client->exchange == NULL)
-        return 0;
-    errno = EAGAIN;
-    return -1;
-}
-
 /* The first byte of a message starts the clock; the end of its head starts it anew for the body. A
  * pipelined message waits for its turn first (exchange_on_completed() arms it then). */
 static void note_progress(struct client *client, bool was_idle, bool was_in_head, size_t len)
 {
     int64_t timeout_ms = client->server->options.client_timeout_ms;
     bool in_head = http1_request_in_head(&client->filter);
-    if (was_idle && client->exchange != NULL) {
-        client->pipelined = true;
+    if (was_idle)
+        client->ahead++;
+    if (was_idle && (client->exchange != NULL || client->ahead > 1))
         return;
-    }
     if (was_idle) {
         client_set_idle(client, false);
         client->body_bytes = 0;
@@ -105,8 +111,6 @@ static size_t filter_bytes(struct client *client, const char *bytes, size_t len)
         size_t used = http1_request_feed(&client->filter, bytes + good, len - good);
         if (http1_request_refused(&client->filter) != HTTP1_REQUEST_OK)
             return good;
-        if (good > 0)
-            client->pipelined = true;
         good += used;
         note_progress(client, was_idle, was_in_head, used);
     }
@@ -115,16 +119,21 @@ static size_t filter_bytes(struct client *client, const char *bytes, size_t len)
 
 __attribute__((visibility("default"))) ssize_t recv(int fd, void *bytes, size_t len, int flags)
 {
-    struct client *client = active != NULL ? server_client_by_fd(active, fd) : NULL;
-    if (client == NULL || client->owner != OWNER_MHD)
+    if (active == NULL)
         return receive(fd, bytes, len, flags);
+    struct client *client = server_client_by_fd(active, fd);
+    if (client == NULL) /* taken over for a stream: what the client sends now is for later */
+        return not_now();
     if (client->timed_out && !http1_request_idle(&client->filter))
         return refuse_late(client);
     if (http1_request_refused(&client->filter) != HTTP1_REQUEST_OK)
         return refuse_bytes(client);
     ssize_t n = receive(fd, bytes, len, flags);
+    /* We want to close, between two requests: that needs no words. What came before is served. */
+    if (n <= 0 && client->timed_out)
+        return answer_is_due(client) ? not_now() : 0;
     if (n <= 0)
-        return client->timed_out ? end_between_requests(client) : n;
+        return n;
     if (client->half_closed && (size_t)n < len)
         client_show_end(client);
     size_t good = filter_bytes(client, bytes, (size_t)n);

@@ -59,11 +59,17 @@ static ssize_t send_parts(int fd, struct str first, struct str second)
     return n;
 }
 
+/* How the peer's leaving shows; once we stopped reading, EPOLLRDHUP is our own doing. */
+static uint32_t leaving_events(const struct client *client)
+{
+    return client->stopped ? 0U : (uint32_t)EPOLLRDHUP;
+}
+
 static void watch_for_room(struct exchange *exchange)
 {
     struct client *client = exchange->client;
     bool waiting = exchange->out.len > 0;
-    uint32_t events = EPOLLRDHUP | (waiting ? (uint32_t)EPOLLOUT : 0U);
+    uint32_t events = leaving_events(client) | (waiting ? (uint32_t)EPOLLOUT : 0U);
     if (loop_rewatch(exchange->server->loop, &client->watch, events) < 0)
         stream_break(exchange);
     else if (waiting && !timer_is_armed(&client->timer))
@@ -134,6 +140,13 @@ void stream_on_deadline(struct client *client)
     stream_break(client->exchange);
 }
 
+/* RFC 9110 6.4.1: the status alone says that there is no body, and framing fields would be read as
+ * those of one. */
+static bool has_no_body(unsigned status)
+{
+    return status == 204 || status == 304;
+}
+
 /* From libmicrohttpd to us: a descriptor of our own, watched for the peer leaving. */
 static int take_over(struct exchange *exchange)
 {
@@ -147,8 +160,9 @@ static int take_over(struct exchange *exchange)
         return r;
     }
     client->owner = OWNER_STREAM;
-    r = loop_watch(exchange->server->loop, &client->watch, fd, EPOLLRDHUP);
-    exchange->close_after = client->pipelined || wants_close(&exchange->head) || r < 0;
+    r = loop_watch(exchange->server->loop, &client->watch, fd, leaving_events(client));
+    exchange->close_after =
+        client->ahead > 0 || client->stopped || wants_close(&exchange->head) || r < 0;
     exchange->taking_over = true;
     exchange->phase = PHASE_STREAM;
     exchange->server->stats.streams++;
@@ -166,11 +180,11 @@ int exchange_stream(struct exchange *exchange, unsigned status, const struct htt
         return r;
     struct buf head = buf_make(OUT_MAX_HEAD);
     exchange->out = buf_make(OUT_MAX_BYTES);
-    exchange->left_out = content_length;
-    exchange->chunked_out = content_length < 0 && !exchange->head.http10;
+    exchange->left_out = has_no_body(status) ? 0 : content_length;
+    exchange->chunked_out = exchange->left_out < 0 && !exchange->head.http10;
     exchange->close_after = exchange->close_after || exchange->server->draining;
     server_append_head(exchange->server, &head, status, fields, n_fields);
-    if (content_length >= 0)
+    if (content_length >= 0 && !has_no_body(status))
         (void)buf_printf(&head, "Content-Length: %lld\r\n", (long long)content_length);
     else if (exchange->chunked_out)
         (void)buf_append(&head, STR("Transfer-Encoding: chunked\r\n"));

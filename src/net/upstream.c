@@ -28,8 +28,7 @@ struct upstream_engine *upstream_engine_free(struct upstream_engine *engine)
 {
     if (engine == NULL)
         return NULL;
-    LIST_FOREACH(node, &engine->upstreams)
-    {
+    LIST_FOREACH (node, &engine->upstreams) {
         upstream_destroy(LIST_ENTRY(node, struct upstream, node));
     }
     (void)curl_loop_free(engine->curl);
@@ -59,6 +58,7 @@ void conn_free(struct upstream_conn *conn)
     loop_timer_stop(upstream->engine->loop, &conn->timer);
     curl_loop_remove(upstream->engine->curl, conn->easy);
     curl_easy_cleanup(conn->easy);
+    (void)curl_share_cleanup(conn->share);
     buf_free(&conn->in);
     list_unlink(&conn->node);
     free(conn);
@@ -130,6 +130,16 @@ void conn_release(struct upstream_conn *conn, bool reusable, int64_t idle_ms)
         conn_free(conn);
 }
 
+/* curl_easy_send() and curl_easy_recv() look for their connection among all in the same cache; a
+ * cache of its own for each TLS connection makes that a look at one. */
+static bool set_own_cache(struct upstream_conn *conn)
+{
+    conn->share = curl_share_init();
+    return conn->share != NULL &&
+           curl_share_setopt(conn->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT) == CURLSHE_OK &&
+           curl_easy_setopt(conn->easy, CURLOPT_SHARE, conn->share) == CURLE_OK;
+}
+
 static bool set_tls_options(CURL *easy, const struct upstream_options *options)
 {
     bool ok = curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK;
@@ -158,7 +168,7 @@ static bool set_connect_options(struct upstream_conn *conn)
            curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)options->connect_timeout_ms) ==
                CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_PRIVATE, conn) == CURLE_OK &&
-           (!options->tls || set_tls_options(easy, options));
+           (!options->tls || (set_own_cache(conn) && set_tls_options(easy, options)));
 }
 
 static int open_conn(struct upstream_call *call)
@@ -177,6 +187,7 @@ static int open_conn(struct upstream_call *call)
     if (conn->easy == NULL || !set_connect_options(conn) ||
         curl_loop_add(upstream->engine->curl, conn->easy) < 0) {
         curl_easy_cleanup(conn->easy);
+        (void)curl_share_cleanup(conn->share);
         free(conn);
         return -ENOMEM;
     }
@@ -193,7 +204,8 @@ static void on_connected(void *private, CURLcode rc)
     struct upstream_conn *conn = private;
     struct upstream_call *call = conn->call;
     curl_socket_t fd = CURL_SOCKET_BAD;
-    if (conn->state != CONN_CONNECTING) /* libcurl saw its connection end; our own watch does, too */
+    /* Later, libcurl may see the connection end; our own watch does, too. */
+    if (conn->state != CONN_CONNECTING)
         return;
     if (rc == CURLE_OK)
         rc = curl_easy_getinfo(conn->easy, CURLINFO_ACTIVESOCKET, &fd);
@@ -292,12 +304,10 @@ static void free_text(const char *s)
 static void upstream_destroy(struct upstream *upstream)
 {
     upstream->closing = false; /* no second destruction by the last connection */
-    LIST_FOREACH(busy, &upstream->busy)
-    {
+    LIST_FOREACH (busy, &upstream->busy) {
         conn_free(LIST_ENTRY(busy, struct upstream_conn, node));
     }
-    LIST_FOREACH(idle, &upstream->idle)
-    {
+    LIST_FOREACH (idle, &upstream->idle) {
         conn_free(LIST_ENTRY(idle, struct upstream_conn, node));
     }
     list_unlink(&upstream->node);
@@ -308,7 +318,8 @@ static void upstream_destroy(struct upstream *upstream)
     free(upstream);
 }
 
-struct upstream *upstream_new(struct upstream_engine *engine, const struct upstream_options *options)
+struct upstream *upstream_new(struct upstream_engine *engine,
+                              const struct upstream_options *options)
 {
     bool ok = true;
     struct upstream *upstream = calloc(1, sizeof(*upstream));
@@ -340,8 +351,7 @@ struct upstream *upstream_free(struct upstream *upstream)
         return NULL;
     }
     upstream->closing = true;
-    LIST_FOREACH(node, &upstream->idle)
-    {
+    LIST_FOREACH (node, &upstream->idle) {
         conn_free(LIST_ENTRY(node, struct upstream_conn, node));
     }
     return NULL;

@@ -62,6 +62,7 @@ static bool try_again(struct upstream_call *call)
     conn->call = NULL;
     call->retried = true;
     call->sent = 0;
+    call->send_broken = false;
     conn_free(conn);
     if (upstream_dispatch(call, true) < 0)
         call_fail_later(call, UPSTREAM_NO_MEMORY);
@@ -87,24 +88,31 @@ static struct str unsent(const struct upstream_call *call)
     return str_from(call->body, call->sent - call->head.len);
 }
 
+/* What the connection is watched for. A pause holds up the answer only: the server may need the rest
+ * of the request to go on. */
+static int call_watch(struct upstream_call *call)
+{
+    uint32_t events = call->paused ? 0U : (uint32_t)EPOLLIN | (uint32_t)EPOLLRDHUP;
+    if (unsent(call).len > 0 && !call->send_broken)
+        events |= (uint32_t)EPOLLOUT;
+    return loop_rewatch(call_loop(call), &call->conn->watch, events);
+}
+
 /* Sends until everything is out or the socket is full; false when the connection is broken. */
 static bool call_send(struct upstream_call *call)
 {
-    uint32_t events = EPOLLIN | EPOLLRDHUP;
     struct str rest = unsent(call);
     while (rest.len > 0) {
         size_t n = 0;
         CURLcode rc = conn_send(call->conn, rest, &n);
-        if (rc == CURLE_AGAIN) {
-            events |= EPOLLOUT;
+        if (rc == CURLE_AGAIN)
             break;
-        }
         if (rc != CURLE_OK)
             return false;
         call->sent += n;
         rest = unsent(call);
     }
-    return loop_rewatch(call_loop(call), &call->conn->watch, events) == 0;
+    return call_watch(call) == 0;
 }
 
 void call_connected(struct upstream_call *call)
@@ -229,7 +237,7 @@ static void read_answer(struct upstream_conn *conn)
         if (i >= MAX_READS_PER_EVENT && !tls)
             return;
         CURLcode rc = conn_recv(conn, engine->scratch, sizeof(engine->scratch), &n);
-        if (rc == CURLE_AGAIN)
+        if (rc == CURLE_AGAIN && !conn->call->send_broken)
             return;
         if (rc != CURLE_OK) {
             call_connection_lost(conn->call);
@@ -252,11 +260,14 @@ void call_on_event(struct upstream_conn *conn, uint32_t events)
     if (call == NULL)
         return;
     conn->depth++;
-    if ((events & EPOLLOUT) != 0 && !call_send(call))
+    if ((events & EPOLLOUT) != 0 && !call_send(call)) {
+        /* The server takes no more, but what it has said before (413, say) is its answer. */
+        call->send_broken = true;
+        (void)call_watch(call);
+    }
+    if (call->paused && (events & (EPOLLERR | EPOLLHUP)) != 0)
         call_connection_lost(call);
-    else if (call->paused && (events & (EPOLLERR | EPOLLHUP)) != 0)
-        call_connection_lost(call);
-    else if ((events & ~(uint32_t)EPOLLOUT) != 0)
+    else if ((events & ~(uint32_t)EPOLLOUT) != 0 || call->send_broken)
         read_answer(conn);
     conn->depth--;
     if (conn->doomed)
@@ -329,15 +340,17 @@ void upstream_pause(struct upstream_call *call)
 {
     call->paused = true;
     if (call->conn != NULL)
-        (void)loop_rewatch(call_loop(call), &call->conn->watch, 0);
+        (void)call_watch(call);
 }
 
 void upstream_resume(struct upstream_call *call)
 {
-    if (!call->paused || call->conn == NULL)
+    if (!call->paused)
         return;
     call->paused = false;
-    (void)loop_rewatch(call_loop(call), &call->conn->watch, EPOLLIN | EPOLLRDHUP);
+    if (call->conn == NULL)
+        return;
+    (void)call_watch(call);
     if (call->upstream->options.tls)
         call_fail_later(call, UPSTREAM_OK);
 }

@@ -41,10 +41,12 @@ struct upstream_conn {
     struct upstream *upstream;
     enum conn_state state;
     CURL *easy;
+    CURLSH *share; /* TLS: libcurl's connection cache, of this connection alone */
     struct watch watch;
     struct timer timer; /* idle: expiry */
     struct upstream_call *call;
-    struct buf in; /* a head that comes in pieces, and what came with its end; the codec has the limit */
+    struct buf
+        in; /* a head that comes in pieces, and what came with its end; the codec has the limit */
     bool reused;
     unsigned depth; /* callbacks on the stack that still use this object */
     bool doomed;    /* to be freed when DEPTH is 0 */
@@ -57,10 +59,11 @@ struct upstream_call {
     struct buf head;
     struct str body;
     size_t sent; /* of head and body together */
+    bool send_broken; /* the server takes no more; only what it has said is still read */
     bool idempotent;
     const struct upstream_handler *handler;
     void *ctx;
-    struct timer timer; /* connect, response or idle deadline; or a fault to report */
+    struct timer timer;       /* connect, response or idle deadline; or a fault to report */
     enum upstream_rc late_rc; /* what the timer reports */
     bool have_head;
     bool got_bytes;
@@ -74,8 +77,8 @@ struct upstream_call {
 
 /* upstream.c */
 /* Bytes over a connection, as curl_easy_send() and curl_easy_recv() have it. Those look the
- * connection up among all that libcurl knows, which grows with every open stream; so only TLS, which
- * needs libcurl's state, goes through them, and plain TCP straight to the socket. */
+ * connection up among all that libcurl knows, which grows with every open stream; so only TLS,
+ * which needs libcurl's state, goes through them, and plain TCP straight to the socket. */
 CURLcode conn_send(struct upstream_conn *conn, struct str bytes, size_t *ret_n);
 CURLcode conn_recv(struct upstream_conn *conn, char *bytes, size_t len, size_t *ret_n);
 void conn_free(struct upstream_conn *conn);

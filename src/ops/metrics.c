@@ -8,8 +8,8 @@
 #include "base/err.h"
 
 /* Upper bounds of the latency histogram, in microseconds; the last bucket has none. */
-static const int64_t bounds_us[METRICS_BUCKETS] = {250,    500,    1000,    2500,    5000,
-                                                   10000,  25000,  50000,   100000,  250000,
+static const int64_t bounds_us[METRICS_BUCKETS] = {250,    500,     1000,    2500,    5000,
+                                                   10000,  25000,   50000,   100000,  250000,
                                                    500000, 1000000, 5000000, 30000000};
 static const char *const bounds_text[METRICS_BUCKETS] = {
     "0.00025", "0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025",

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "policy/build_int.h"
 
-#include <netinet/in.h>
-
 #include "base/err.h"
 #include "policy/value_int.h"
 
@@ -11,19 +9,10 @@ static bool same_address(const struct listen_address *a, const struct listen_add
     return a->addr_len == b->addr_len && memcmp(&a->addr, &b->addr, a->addr_len) == 0;
 }
 
-/* Port 0 stands for a different free port each time. */
-static bool port_is_chosen(const struct listen_address *address)
-{
-    const struct sockaddr_in *in = (const void *)&address->addr;
-    const struct sockaddr_in6 *in6 = (const void *)&address->addr;
-    return (address->addr.ss_family == AF_INET && in->sin_port == 0) ||
-           (address->addr.ss_family == AF_INET6 && in6->sin6_port == 0);
-}
-
 static bool is_taken(const struct config_data *data, const struct listen_address *address)
 {
     for (size_t i = 0; i < data->n_listens; i++)
-        if (same_address(&data->listens[i], address) && !port_is_chosen(address))
+        if (same_address(&data->listens[i], address))
             return true;
     return false;
 }
@@ -75,7 +64,8 @@ static void build_admin(struct reader *reader, json_t *root, struct config_data 
     data->has_admin = read_address(reader, value, &data->admin);
     if (data->has_admin && is_taken(data, &data->admin))
         reader_error(reader, &at,
-                     "is the same address as \"listen\": clients must not reach the admin pages");
+                     "the admin address is the same address as \"listen\", so that clients would "
+                     "reach the admin pages; write another one, or null for none");
 }
 
 static void build_times(struct reader *reader, json_t *root, struct config_data *data)

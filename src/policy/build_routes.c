@@ -82,7 +82,6 @@ static void build_resource(struct reader *reader, json_t *object, const struct p
     route->scheme = reader_keep(reader, uri.scheme);
     route->authority = reader_keep(reader, uri.authority);
     route->origin = reader_keep(reader, str_make(origin, origin_normalise(base, origin)));
-    route->metadata_path = reader_printf(reader, METADATA_PATH "%.*s", STR_ARG(mount));
     /* RFC 9728 3.1: inserted between host and path; a slash that is the whole path goes away. */
     route->metadata_url =
         reader_printf(reader, "%.*s" METADATA_PATH "%.*s", STR_ARG(base), STR_ARG(path));
@@ -162,11 +161,11 @@ static void build_origins(struct reader *reader, json_t *object, struct route *r
     }
 }
 
-static void build_metadata(struct reader *reader, struct route *route)
+static void build_metadata(struct reader *reader, const struct place *place, struct route *route)
 {
     CLEANUP(buf_free) struct buf json = buf_make(MAX_METADATA_BYTES);
     struct str *servers = reader_alloc(reader, route->n_issuers, sizeof(*servers));
-    if (servers == NULL || !str_is_set(route->metadata_url))
+    if (servers == NULL)
         return;
     for (size_t i = 0; i < route->n_issuers; i++)
         servers[i] = route->issuers[i]->issuer;
@@ -178,8 +177,12 @@ static void build_metadata(struct reader *reader, struct route *route)
         .scopes_supported = route->scopes_supported,
         .n_scopes_supported = route->n_scopes_supported,
     };
-    if (oauth_meta_append_resource(&resource, &json) < 0)
-        reader->fault = -ENOMEM;
+    int r = oauth_meta_append_resource(&resource, &json);
+    if (r == -EMSGSIZE)
+        reader_error(reader, place, "the metadata with all its scopes is larger than %u bytes",
+                     MAX_METADATA_BYTES);
+    else if (r < 0)
+        reader->fault = r;
     route->metadata_json = reader_keep(reader, buf_str(&json));
 }
 
@@ -276,6 +279,8 @@ void build_routes(struct reader *reader, json_t *root, struct config_data *data)
         return;
     warn_shared_audiences(reader, list);
     warn_unused_issuers(reader, data);
-    for (i = 0; i < data->n_routes; i++)
-        build_metadata(reader, &routes[i]);
+    for (i = 0; i < data->n_routes; i++) {
+        struct place at = PLACE_AT(&place, i);
+        build_metadata(reader, &at, &routes[i]);
+    }
 }

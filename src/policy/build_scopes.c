@@ -4,7 +4,7 @@
 
 #include "base/err.h"
 #include "policy/build_int.h"
-#include "policy/check_int.h"
+#include "proto/claims.h"
 
 /* One closure under way: everything reached so far, in the order it was reached. */
 struct closure {
@@ -74,7 +74,7 @@ void build_implications(struct reader *reader, json_t *table, const struct place
         return;
     json_object_foreach (table, name, list) {
         struct place at = PLACE_KEY(&at_table, str_from_cstr(name));
-        if (!check_is_scope(at.key))
+        if (!scope_is_token(at.key))
             reader_error(reader, &at,
                          "is no scope: visible ASCII only, without quotes and backslashes "
                          "(RFC 6749 3.3)");

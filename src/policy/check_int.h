@@ -16,7 +16,4 @@ void check_range(struct reader *reader, const struct schema_row *row, int64_t nu
 void check_string(struct reader *reader, const struct schema_row *row, json_t *value,
                   const struct place *place);
 
-/* A scope-token of RFC 6749 3.3. */
-bool check_is_scope(struct str text);
-
 #endif

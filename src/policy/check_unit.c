@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "policy/origin_int.h"
 #include "policy/value_int.h"
+#include "proto/claims.h"
 
 const char *check_unit_text(enum schema_unit unit)
 {
@@ -152,22 +153,12 @@ static void check_domain(struct reader *reader, const struct schema_row *row, js
                  reader_quote(reader, value), cure);
 }
 
-bool check_is_scope(struct str text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if (c < 0x21 || c > 0x7e || c == '"' || c == '\\')
-            return false;
-    }
-    return text.len > 0;
-}
-
 static void check_scope(struct reader *reader, const struct schema_row *row, json_t *value,
                         const struct place *place)
 {
     (void)row;
     struct str text = reader_text(reader, value);
-    if (check_is_scope(text))
+    if (scope_is_token(text))
         return;
     reader_error(reader, place, "%s is no scope%s", reader_quote(reader, value),
                  str_find_char(text, ' ') >= 0

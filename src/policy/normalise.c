@@ -35,12 +35,12 @@ static void fill_member(struct reader *reader, json_t *object, const struct sche
     json_t *value = json_object_get(object, key);
     if (json_is_object(value))
         fill(reader, value, row->path);
-    if (!json_is_array(value) || (row->types & SCHEMA_ARRAY) == 0)
+    const struct schema_row *elements = schema_element(row);
+    if (elements == NULL)
         return;
-    struct str elements = reader_printf(reader, "%s[]", row->path);
     json_array_foreach (value, i, element)
-        if (json_is_object(element) && str_is_set(elements))
-            fill(reader, element, elements.ptr);
+        if (json_is_object(element))
+            fill(reader, element, elements->path);
 }
 
 /* The table's defaults for the object at PATH and everything below it. */

@@ -88,7 +88,7 @@ static int ref_compare(const void *key, const void *element)
 
 static const struct ref_value *find_ref(const struct reader *reader, const json_t *value)
 {
-    if (str_find_char(json_str(value), '$') < 0)
+    if (reader->n_refs == 0 || str_find_char(json_str(value), '$') < 0)
         return NULL;
     return bsearch(value, reader->refs, reader->n_refs, sizeof(*reader->refs), ref_compare);
 }

@@ -194,7 +194,7 @@ static json_t *describe(const struct schema_row *row)
 {
     CLEANUP(json_unref) json_t *object = json_object();
     int r = put_text(object, row);
-    if (row->types == 0) /* a key of a later issue: nothing is right */
+    if (row->types == 0) /* a key of a later release: nothing is right */
         r |= put(object, "not", json_object());
     else
         r |= put_rules(object, row);

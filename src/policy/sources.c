@@ -86,8 +86,7 @@ unsigned sources_cpus_of_quota(struct str cpu_max)
 }
 
 /* The tightest cpu.max from our own cgroup up to the root (cgroup v2 has one hierarchy, whose line
- * in /proc/self/cgroup begins with "0::"). Inside a container the own cgroup looks like the root.
- */
+ * in /proc/self/cgroup begins with "0::"). Inside a container the own cgroup looks like a root. */
 static unsigned cgroup_cpus(void)
 {
     CLEANUP(buf_free) struct buf group = buf_make(16384);

@@ -83,7 +83,7 @@ const char *address_rc_text(enum address_rc rc)
     case ADDRESS_NO_PORT:
         return "has no port; write it like \"127.0.0.1:8080\"";
     case ADDRESS_PORT:
-        return "has a port that is not 0..65535";
+        return "has a port that is not 1..65535";
     case ADDRESS_NO_HOST:
         return "has no address; write \"127.0.0.1:PORT\" for this machine only, \"0.0.0.0:PORT\" "
                "or "
@@ -151,7 +151,7 @@ enum address_rc value_address(struct str text, struct listen_address *ret_addres
         if (colon == NULL || (text.ptr[0] == '[' && text.ptr[text.len - 1] == ']'))
             return ADDRESS_NO_PORT;
         struct str host = str_make(text.ptr, (size_t)(colon - text.ptr));
-        if (str_to_u64(str_from(text, host.len + 1), UINT16_MAX, &port) < 0)
+        if (str_to_u64(str_from(text, host.len + 1), UINT16_MAX, &port) < 0 || port == 0)
             return ADDRESS_PORT;
         if (host.len == 0)
             return ADDRESS_NO_HOST;

@@ -24,7 +24,7 @@ enum address_rc {
     ADDRESS_OK,
     ADDRESS_UNIX_PATH, /* not absolute, or longer than a socket address takes */
     ADDRESS_NO_PORT,
-    ADDRESS_PORT, /* not 0..65535 */
+    ADDRESS_PORT, /* not 1..65535 */
     ADDRESS_NO_HOST,
     ADDRESS_NAME,     /* a host name */
     ADDRESS_BRACKETS, /* an IPv6 address without brackets, or something else inside brackets */

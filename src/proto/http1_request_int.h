@@ -2,8 +2,7 @@
 /* The states of the request filter, and the steps that take it from one to the next.
  *
  * A step gets at least one byte, says how many it used, and uses none only when it refuses or moves
- * to another state. It judges by the bytes and the state alone, never by where the input was cut.
- */
+ * to another state. It judges by the bytes and the state alone, never by where a cut was made. */
 #ifndef PROTO_HTTP1_REQUEST_INT_H
 #define PROTO_HTTP1_REQUEST_INT_H
 

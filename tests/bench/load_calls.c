@@ -16,10 +16,10 @@ struct call {
 };
 
 /* What a client of the 2025-06-18 revision sends. */
-#define BODY                                                                               \
-    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/"                                    \
-    "call\",\"params\":{\"name\":\"search_documents\","                                    \
-    "\"arguments\":{\"query\":\"quarterly revenue by region, fiscal year\",\"limit\":100," \
+#define BODY                                                                \
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{"  \
+    "\"name\":\"search_documents\",\"arguments\":{"                         \
+    "\"query\":\"quarterly revenue by region, fiscal year\",\"limit\":100," \
     "\"filter\":{\"kind\":\"report\",\"lang\":\"en\"}}}}"
 _Static_assert(sizeof(BODY) - 1 == 199, "as Content-Length says");
 

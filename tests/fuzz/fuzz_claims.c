@@ -25,8 +25,7 @@ static bool has_audience(const json_t *aud)
     const json_t *member;
     bool found = is_audience(aud);
     size_t i;
-    json_array_foreach(aud, i, member)
-    {
+    json_array_foreach (aud, i, member) {
         if (json_string_length(member) == 0)
             return false;
         found |= is_audience(member);

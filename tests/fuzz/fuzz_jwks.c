@@ -79,8 +79,7 @@ static size_t count_kept(const json_t *keys, const struct keyset *keyset)
     const json_t *object;
     size_t kept = 0;
     size_t i;
-    json_array_foreach(keys, i, object)
-    {
+    json_array_foreach (keys, i, object) {
         const struct str kid = json_get_str(object, "kid");
         const struct jwk *key = str_is_set(kid) ? keyset_find(keyset, kid) : NULL;
         enum jwk_rc rc;

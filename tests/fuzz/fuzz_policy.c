@@ -64,8 +64,10 @@ static void check_route(const struct config_data *data, const struct route *rout
     struct str path = route->mount.len > 0 ? route->mount : root;
     ORACLE(route_find(data, path).route == route);
     ORACLE(route_find(data, path).kind == ROUTE_MCP);
-    ORACLE(route_find(data, route->metadata_path).route == route);
-    ORACLE(route_find(data, route->metadata_path).kind == ROUTE_METADATA);
+    struct str origin_end = str_from(route->metadata_url, route->scheme.len + strlen("://"));
+    struct str metadata_path = str_from(origin_end, route->authority.len);
+    ORACLE(route_find(data, metadata_path).route == route);
+    ORACLE(route_find(data, metadata_path).kind == ROUTE_METADATA);
     ORACLE(route_origin_allowed(route, route->origin));
     ORACLE(!str_has_suffix(route->mount, root));
     ORACLE(str_has_prefix(route->metadata_url, route->scheme));

@@ -55,6 +55,7 @@ describe('usage', () => {
         ['serve', 'a.json', 'b.json'],
         ['serve', '--nonsense', 'a.json'],
         ['check'],
+        ['healthcheck', '--nonsense'],
         ['print'],
         ['schema', 'x'],
         ['version', 'x'],

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What goes upstream: the body byte for byte, the exact list of headers and nothing of what belongs to
-// the client's connection; and how connections on both sides are used.
+// the client's connection.
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { assertOwnError } from './lib/answers.mjs';
-import { okJson } from './lib/byte-upstream.mjs';
 import { call, openStage } from './lib/stage.mjs';
 import { chunked, requestBytes } from './lib/wire.mjs';
 
@@ -227,83 +226,5 @@ describe('requests', () => {
         );
         assert.equal((await wire.head({ interim: true })).status, 401);
         wire.close();
-    });
-
-    test('a connection carries request after request', async () => {
-        const wire = await stage.wire();
-        for (let i = 0; i < 20; i++) {
-            wire.send(stage.request({ body: call('ping', {}, i) }));
-            assert.equal((await wire.answer()).json.id, i);
-        }
-        wire.close();
-    });
-
-    test('a refusal does not end the connection when its body was small', async () => {
-        const wire = await stage.wire();
-        wire.send(stage.request({ token: null }));
-        assert.equal((await wire.answer()).status, 401);
-        wire.send(stage.request());
-        assert.equal((await wire.answer()).status, 200);
-        wire.close();
-    });
-
-    test('pipelined requests are answered in order', async () => {
-        const wire = await stage.wire();
-        const ids = Array.from({ length: 16 }, (_, i) => i);
-        stage.upstream.respond = (request, link) =>
-            // the first ones take longest
-            setTimeout(
-                () => link.send(okJson(request.body.toString())),
-                40 - 2 * JSON.parse(request.body).id,
-            );
-        wire.send(Buffer.concat(ids.map((id) => stage.request({ body: call('ping', {}, id) }))));
-        for (const id of ids) assert.equal((await wire.answer()).json.id, id);
-        wire.close();
-    });
-
-    test('Connection: close is honoured', async () => {
-        const wire = await stage.wire();
-        wire.send(stage.request({ headers: [JSON_TYPE, 'Connection: close'] }));
-        const answer = await wire.answer();
-        assert.equal(answer.status, 200);
-        assert.equal(answer.get('connection')?.toLowerCase(), 'close');
-        await wire.drainToEnd();
-        assert.equal(wire.excess, 0);
-    });
-
-    test('an HTTP/1.0 client gets an answer that it can read', async () => {
-        stage.upstream.respond = (request, link) =>
-            link.send('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n');
-        const wire = await stage.wire();
-        const text = stage.request().toString('latin1').replace('HTTP/1.1', 'HTTP/1.0');
-        wire.send(text);
-        const answer = await wire.answer();
-        assert.equal(answer.status, 200);
-        assert.equal(answer.get('transfer-encoding'), null);
-        assert.equal(answer.text, 'abc');
-        await wire.drainToEnd();
-    });
-
-    test('connections to the upstream are used again', async () => {
-        const earlier = stage.upstream.links.length;
-        for (let i = 0; i < 20; i++) assert.equal((await stage.ask({})).status, 200);
-        assert.ok(stage.upstream.links.length - earlier <= 4, 'more than one per worker');
-    });
-
-    test('a connection that the upstream announced to close is not used again', async () => {
-        stage.upstream.respond = (request, link) => link.send(okJson('{}', ['Connection: close']));
-        for (let i = 0; i < 5; i++) assert.equal((await stage.ask({})).status, 200);
-        const links = stage.upstream.requests.map((request) => request.link);
-        assert.equal(new Set(links).size, 5);
-    });
-
-    test('an idle connection that the upstream closed costs no request', async () => {
-        for (let i = 0; i < 20; i++) {
-            assert.equal((await stage.ask({})).status, 200);
-            const idle = stage.upstream.links.filter((link) => !link.socket.destroyed);
-            for (const link of idle) link.end();
-            await Promise.all(idle.map((link) => link.closed));
-        }
-        assert.equal(stage.upstream.requests.length, 20);
     });
 });

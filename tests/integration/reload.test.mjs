@@ -60,6 +60,9 @@ describe('reload', () => {
     ])
         test(`a bad policy (${what}) changes nothing, and the log says where`, async () => {
             await reload(twoRoutes(), 'ok');
+            const token = stage.token({ claims: { aud: 'https://mcp.example.com/new' } });
+            const askNew = async () => (await stage.ask({ target: '/new', token })).status;
+            await eventually(async () => (await askNew()) === 200, 'the new route');
             const addresses = {
                 listen: `127.0.0.1:${stage.gate.port}`,
                 admin: `127.0.0.1:${stage.gate.adminPort}`,
@@ -74,9 +77,7 @@ describe('reload', () => {
             assert.equal(finding.pointer, pointer);
             const line = bad.split('\n').findIndex((text, i) => text !== good.split('\n')[i]) + 1;
             assert.equal(finding.line, line);
-            const token = stage.token({ claims: { aud: 'https://mcp.example.com/new' } });
-            const answer = await stage.ask({ target: '/new', token });
-            assert.equal(answer.status, 200, 'the old policy stays');
+            assert.equal(await askNew(), 200, 'the old policy stays');
             await reload(stage.policy(), 'ok');
         });
 
@@ -129,17 +130,32 @@ describe('reload', () => {
     test('what a running daemon cannot change is told, and the rest takes over', async () => {
         const port = await freePort();
         const policy = twoRoutes();
-        policy.admin = `127.0.0.1:${stage.gate.adminPort}`;
+        policy.admin = null;
         policy.listen = [`127.0.0.1:${stage.gate.port}`, `127.0.0.1:${port}`];
+        policy.workers = 7;
+        policy.limits = { header: '16KiB', connections: 50, client_timeout: '20s' };
+        policy.log = { format: 'text' };
         const from = stage.gate.log.length;
         await reload(policy, 'ok');
-        const isWarning = (line) => line.event === 'reload_needs_restart';
-        const warning = await stage.gate.logged(isWarning, 'what needs a restart', { from });
-        assert.equal(warning.level, 'warn');
-        assert.equal(warning.pointer, '/listen');
+        await stage.gate.logged((line) => line.event === 'reloaded', 'the end of it', { from });
+        const told = stage.gate.log
+            .slice(from)
+            .filter((line) => line.event === 'reload_needs_restart' && line.level === 'warn');
+        assert.deepEqual(told.map((line) => line.pointer).sort(), [
+            '/admin',
+            '/limits/client_timeout',
+            '/limits/connections',
+            '/limits/header',
+            '/listen',
+            '/log/format',
+            '/workers',
+        ]);
         await assert.rejects(Wire.open(port), /ECONNREFUSED/);
         const token = stage.token({ claims: { aud: 'https://mcp.example.com/new' } });
-        assert.equal((await stage.ask({ target: '/new', token })).status, 200);
+        await eventually(
+            async () => (await stage.ask({ target: '/new', token })).status === 200,
+            'the new route',
+        );
         await reload(stage.policy(), 'ok');
     });
 

@@ -128,6 +128,48 @@ describe('an upstream that does not answer', () => {
     });
 });
 
+describe('max_connections', () => {
+    let stage;
+    before(async () => {
+        stage = await openStage({
+            policy: { workers: 1 },
+            route: { upstream: { max_connections: 2, connect_timeout: '1s' } },
+        });
+    });
+    after(() => stage?.close());
+    beforeEach(() => stage.upstream.forget());
+
+    async function hold(n) {
+        stage.upstream.respond = () => {};
+        const wires = [];
+        for (let i = 0; i < n; i++) {
+            const wire = await stage.wire();
+            wire.send(stage.request({ body: call('ping', {}, i) }));
+            wires.push(wire);
+            const there = Math.min(i + 1, 2);
+            await eventually(() => stage.upstream.requests.length === there, `${there} are there`);
+        }
+        return wires;
+    }
+
+    test('at the limit a request waits for a connection that becomes free', async () => {
+        const wires = await hold(4);
+        assert.equal(stage.upstream.openLinks(), 2);
+        stage.upstream.respond = (request, link) => link.send(okJson('{}'));
+        for (const { link } of stage.upstream.requests.slice(0, 2)) link.send(okJson('{}'));
+        for (const wire of wires) assert.equal((await wire.answer()).status, 200);
+        assert.equal(stage.upstream.openLinks(), 2);
+        for (const wire of wires) wire.close();
+    });
+
+    test('when none becomes free in connect_timeout it is 503', async () => {
+        const wires = await hold(3);
+        assertRpcError(await wires[2].answer(), 503, 2);
+        assert.equal(stage.upstream.requests.length, 2);
+        for (const wire of wires) wire.close();
+    });
+});
+
 describe('an upstream over https', () => {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'portcullis-certs-'));
     const certs = makeCertificates(folder);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* VALIDATION rule 26. */
+/* Rule 26 of docs/TOKENS.md. */
 #include "auth/token_cache.h"
 
 #include "support/cmocka_all.h"

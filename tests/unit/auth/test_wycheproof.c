@@ -83,8 +83,7 @@ static void run_jws_group(struct jws_verifier *verifier, const json_t *group, st
     struct keyset *keyset = keyset_of(jwk);
     const json_t *test;
     size_t i;
-    json_array_foreach(json_object_get(group, "tests"), i, test)
-    {
+    json_array_foreach (json_object_get(group, "tests"), i, test) {
         const struct str token = json_get_str(test, "jws");
         const bool valid = str_eq(json_get_str(test, "result"), STR("valid"));
         const bool outside = valid && is_outside(jwk, token);
@@ -159,8 +158,7 @@ static void run_raw_group(struct jws_verifier *verifier, const json_t *group, st
     size_t i;
     assert_int_equal(key == NULL, small_exponent);
     assert_true(jws_alg_find(json_get_str(jwk, "alg"), &alg));
-    json_array_foreach(json_object_get(group, "tests"), i, test)
-    {
+    json_array_foreach (json_object_get(group, "tests"), i, test) {
         const bool valid = str_eq(json_get_str(test, "result"), STR("valid"));
         struct jws_parts parts = {0};
         decode_hex(json_get_str(test, "sig"), &bytes);

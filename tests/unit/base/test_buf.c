@@ -121,7 +121,10 @@ static void buf_append_json_escapes(void **state)
         {"escape and DEL", STR_INIT("\x1b\x7f"), STR_INIT("\\u001b\\u007f")},
         {"UTF-8 of two, three, four bytes", STR_INIT("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"),
          STR_INIT("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80")},
-        {"no UTF-8", STR_INIT("a\xff" "b"), STR_INIT("a\\ufffdb")},
+        {"no UTF-8",
+         STR_INIT("a\xff"
+                  "b"),
+         STR_INIT("a\\ufffdb")},
         {"surrogate", STR_INIT("\xed\xa0\x80"), STR_INIT("\\ufffd\\ufffd\\ufffd")},
         {"cut at the end", STR_INIT("\xe2\x82"), STR_INIT("\\ufffd\\ufffd")},
         {"overlong quote", STR_INIT("\xc0\xa2"), STR_INIT("\\ufffd\\ufffd")},

@@ -71,9 +71,9 @@ static void json_str_gives_strings_only(void **state)
 {
     (void)state;
     CLEANUP(json_unref) json_t *root = NULL;
-    assert_int_equal(json_parse(STR("{\"s\":\"a\\u0000b\",\"n\":1,\"e\":\"\",\"z\":null}"), limits,
-                                &root, NULL),
-                     JSON_RC_OK);
+    assert_int_equal(
+        json_parse(STR("{\"s\":\"a\\u0000b\",\"n\":1,\"e\":\"\",\"z\":null}"), limits, &root, NULL),
+        JSON_RC_OK);
     assert_true(str_eq(json_get_str(root, "s"), STR("a\0b")));
     assert_true(str_is_set(json_get_str(root, "e")));
     assert_false(str_is_set(json_get_str(root, "n")));
@@ -124,8 +124,9 @@ static void json_write_keeps_the_order_and_the_ceiling(void **state)
 {
     (void)state;
     CLEANUP(json_unref) json_t *root = NULL;
-    assert_int_equal(json_parse(STR("{\"z\": 1, \"a\": [true, \"\xc3\xa9\"]}"), limits, &root, NULL),
-                     JSON_RC_OK);
+    assert_int_equal(
+        json_parse(STR("{\"z\": 1, \"a\": [true, \"\xc3\xa9\"]}"), limits, &root, NULL),
+        JSON_RC_OK);
     struct buf out = buf_make(128);
     assert_int_equal(json_write(root, 0, &out), 0);
     assert_true(str_eq(buf_str(&out), STR("{\"z\":1,\"a\":[true,\"\xc3\xa9\"]}")));
@@ -146,7 +147,8 @@ static void json_rc_text_is_there_for_every_result(void **state)
     (void)state;
     for (int rc = JSON_RC_OK; rc <= JSON_RC_NO_MEMORY; rc++)
         for (int other = JSON_RC_OK; other < rc; other++)
-            assert_string_not_equal(json_rc_text((enum json_rc)rc), json_rc_text((enum json_rc)other));
+            assert_string_not_equal(json_rc_text((enum json_rc)rc),
+                                    json_rc_text((enum json_rc)other));
 }
 
 int main(void)

@@ -70,21 +70,18 @@ static void list_foreach_allows_unlinking_the_node_it_is_at(void **state)
     list_init(&head);
     for (size_t i = 0; i < ARRAY_LEN(items); i++)
         list_append(&head, &items[i].node);
-    LIST_FOREACH(node, &head)
-    {
+    LIST_FOREACH (node, &head) {
         assert_int_equal(LIST_ENTRY(node, struct item, node)->name, items[seen++].name);
         if (seen % 2 == 0)
             list_unlink(node);
     }
     assert_int_equal(seen, ARRAY_LEN(items));
     assert_order(&head, "ac");
-    LIST_FOREACH(node, &head)
-    {
+    LIST_FOREACH (node, &head) {
         list_unlink(node);
     }
     assert_order(&head, "");
-    LIST_FOREACH(node, &head)
-    {
+    LIST_FOREACH (node, &head) {
         fail();
     }
 }

@@ -16,19 +16,6 @@ static void secret_wipe_leaves_nothing_of_the_bytes_named(void **state)
     secret_wipe(bytes + 4, 6);
     assert_memory_equal(bytes, "keep\0\0\0\0\0\0keep", sizeof(bytes));
     secret_wipe(NULL, 0);
-    assert_null(secret_free(NULL));
-    assert_null(secret_free(str_to_cstr(STR("SECRET"))));
-}
-
-static void secret_eq_compares_every_byte(void **state)
-{
-    (void)state;
-    assert_true(secret_eq(STR("abc"), STR("abc")));
-    assert_true(secret_eq(STR(""), (struct str){0}));
-    assert_false(secret_eq(STR("abc"), STR("abd")));
-    assert_false(secret_eq(STR("xbc"), STR("abc")));
-    assert_false(secret_eq(STR("ab"), STR("abc")));
-    assert_false(secret_eq(STR("a\0b"), STR("a\0c")));
 }
 
 static void assert_digest(struct str bytes, const char *hex)
@@ -85,7 +72,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(secret_sha256_may_be_used_by_many_threads),
         cmocka_unit_test(secret_wipe_leaves_nothing_of_the_bytes_named),
-        cmocka_unit_test(secret_eq_compares_every_byte),
         cmocka_unit_test(secret_sha256_gives_the_vectors_of_the_standard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,10 @@
 #include "base/err.h"
 #include "support/cmocka_all.h"
 
-#define ABSENT {NULL, 0}
+#define ABSENT  \
+    {           \
+        NULL, 0 \
+    }
 
 static void str_knows_absent_from_empty(void **state)
 {
@@ -200,7 +203,8 @@ static void str_to_cstr_copies_and_terminates(void **state)
 static void str_distance_counts_edits(void **state)
 {
     (void)state;
-    static const char long_name[65] = "a name of 65 bytes, one more than are compared; xxxxxxxxxxxxxxxx";
+    static const char long_name[65] =
+        "a name of 65 bytes, one more than are compared; xxxxxxxxxxxxxxxx";
     static const struct {
         const char *why;
         struct str a;
@@ -256,7 +260,7 @@ static void str_is_utf8_follows_rfc_3629(void **state)
         {"cut after the first byte", STR_INIT("a\xc3"), false},
         {"cut after the second", STR_INIT("\xe2\x82"), false},
         {"cut after the third", STR_INIT("\xf0\x9f\x98"), false},
-        {"no continuation second", STR_INIT("\xc3(") , false},
+        {"no continuation second", STR_INIT("\xc3("), false},
         {"no continuation third", STR_INIT("\xe2\x82("), false},
         {"no continuation fourth", STR_INIT("\xf0\x9f\x98("), false},
     };

@@ -102,8 +102,7 @@ static void metrics_routes_past_the_limit_share_a_label(void **state)
     assert_int_equal(metrics_label(&w->labels, STR("and one")), other);
     assert_int_equal(metrics_label(&w->labels, STR("r5")), 5);
     metrics_request(w->workers[0], other, 200, "ok", 1000);
-    assert_page_has(
-        w, "portcullis_requests_total{route=\"other\",status=\"200\",reason=\"ok\"} 1");
+    assert_page_has(w, "portcullis_requests_total{route=\"other\",status=\"200\",reason=\"ok\"} 1");
     assert_page_has(w, "portcullis_request_duration_seconds_count{route=\"other\"} 1");
 }
 
@@ -118,7 +117,8 @@ static void metrics_counts_by_route_status_and_reason_over_all_workers(void **st
     metrics_request(w->workers[1], route, 401, "expired", 100);
     metrics_request(w->workers[1], METRICS_NO_ROUTE, 400, "framing", 0);
     assert_page_has(w, "portcullis_requests_total{route=\"a\",status=\"200\",reason=\"ok\"} 3");
-    assert_page_has(w, "portcullis_requests_total{route=\"a\",status=\"401\",reason=\"expired\"} 1");
+    assert_page_has(w,
+                    "portcullis_requests_total{route=\"a\",status=\"401\",reason=\"expired\"} 1");
     assert_page_has(w, "portcullis_requests_total{route=\"\",status=\"400\",reason=\"framing\"} 1");
     assert_page_has(w, "portcullis_request_duration_seconds_count{route=\"a\"} 4");
 }

@@ -80,24 +80,19 @@ static void config_auth0_is_short_for_an_issuer(void **state)
 
 static const struct {
     const char *resource;
-    const char *mount, *origin, *metadata_path, *metadata_url;
+    const char *mount, *origin, *metadata_url;
 } resources[] = {
     {"https://mcp.example.com/mcp", "/mcp", "https://mcp.example.com",
-     "/.well-known/oauth-protected-resource/mcp",
      "https://mcp.example.com/.well-known/oauth-protected-resource/mcp"},
     {"https://mcp.example.com/a/b/", "/a/b", "https://mcp.example.com",
-     "/.well-known/oauth-protected-resource/a/b",
      "https://mcp.example.com/.well-known/oauth-protected-resource/a/b/"},
     {"https://mcp.example.com", "", "https://mcp.example.com",
-     "/.well-known/oauth-protected-resource",
      "https://mcp.example.com/.well-known/oauth-protected-resource"},
     {"https://mcp.example.com/", "", "https://mcp.example.com",
-     "/.well-known/oauth-protected-resource",
      "https://mcp.example.com/.well-known/oauth-protected-resource"},
     {"http://127.0.0.1:8080/mcp", "/mcp", "http://127.0.0.1:8080",
-     "/.well-known/oauth-protected-resource/mcp",
      "http://127.0.0.1:8080/.well-known/oauth-protected-resource/mcp"},
-    {"http://[::1]:80/", "", "http://[::1]", "/.well-known/oauth-protected-resource",
+    {"http://[::1]:80/", "", "http://[::1]",
      "http://[::1]:80/.well-known/oauth-protected-resource"},
 };
 
@@ -117,7 +112,6 @@ static void config_derives_mount_and_metadata_from_the_resource(void **state)
         assert_str(route->resource, resources[i].resource);
         assert_str(route->mount, resources[i].mount);
         assert_str(route->origin, resources[i].origin);
-        assert_str(route->metadata_path, resources[i].metadata_path);
         assert_str(route->metadata_url, resources[i].metadata_url);
         (void)snprintf(document, sizeof(document),
                        "{\"resource\":\"%s\",\"authorization_servers\":[\"https://a.example/\","

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is wrong with a policy, and where: one row for each sentence that the reader can say. The
  * files in tests/integration/data/broken-policies are those that people would write. */
+#include <stdlib.h>
+
 #include "policy/fixture.h"
 
 #define TWO(a, b)                                                                             \
@@ -90,7 +92,7 @@ static const struct finding_row address_errors[] = {
     {POLICY_TOP("\"listen\": \":8080\""), "/listen", "has no address; write"},
     {POLICY_TOP("\"listen\": \"8080\""), "/listen", "has no port"},
     {POLICY_TOP("\"listen\": \"::1:8080\""), "/listen", "in brackets"},
-    {POLICY_TOP("\"listen\": \"127.0.0.1:65536\""), "/listen", "not 0..65535"},
+    {POLICY_TOP("\"listen\": \"127.0.0.1:65536\""), "/listen", "not 1..65535"},
     {POLICY_TOP("\"listen\": {\"address\": \"localhost:1\"}"), "/listen/address", "not a name"},
     {POLICY_TOP("\"listen\": \"unix:relative\""), "/listen", "absolute path"},
     {POLICY_TOP("\"listen\": [\"127.0.0.1:1\", \"127.0.0.1:1\"]"), "/listen/1", "listed twice"},
@@ -109,6 +111,7 @@ static const struct finding_row issuer_errors[] = {
     {"{\"auth0\": {}, \"routes\": [" ROUTE "]}", "/auth0", "\"domain\" is missing"},
     {POLICY_TOP("\"issuers\": {\"auth0\": {\"issuer\": \"https://a\"}}"), "/auth0", "keep one"},
     {POLICY_ISSUERS("\"a b\": {\"issuer\": \"https://a\"}"), "/issuers/a b", "letters, digits"},
+    {POLICY_ISSUERS("\"a$b\": {\"issuer\": \"https://a\"}"), "/issuers/a$b", "letters, digits"},
     {ISSUER("idp.example.com"), "/issuers/i/issuer", "has no scheme"},
     {ISSUER("ftp://idp.example.com"), "/issuers/i/issuer", "does not begin with http"},
     {ISSUER("http://idp.example.com"), "/issuers/i/issuer", "must be https"},
@@ -259,7 +262,7 @@ static const char *const accepted[] = {
     RESOURCE("https://a/caf%C3%A9"),
     RESOURCE("https://a/.well-knownx"),
     TWO("https://a/mcp", "https://a/mcp/admin"),
-    POLICY_TOP("\"listen\": [\"127.0.0.1:0\", \"127.0.0.1:0\"], \"admin\": \"127.0.0.1:0\""),
+    POLICY_TOP("\"listen\": [\"127.0.0.1:1\", \"127.0.0.2:1\"], \"admin\": \"127.0.0.1:2\""),
     POLICY_TOP("\"jwks\": {\"cache_dir\": null}"),
     POLICY_TOP("\"workers\": 64, \"clock_skew\": \"5m\", \"limits\": {\"drain_timeout\": \"0s\"}"),
     HEADERS("\"Authorization\": \"Bearer x\", \"Cookie\": \"a=b\", \"X-Forwarded-User\": \"u\""),
@@ -272,6 +275,25 @@ static void policy_accepts_what_is_right(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(accepted); i++)
         config_unref(good_policy(accepted[i]));
+}
+
+static void policy_refuses_metadata_that_is_too_large(void **state)
+{
+    (void)state;
+    static const char before[] = "{\"auth0\": \"a.auth0.com\", \"routes\": [{\"resource\": "
+                                 "\"https://a\", \"upstream\": \"http://a\", \"scopes\": [\"";
+    const size_t scope_bytes = 256U * 1024;
+    struct diag diag = {0};
+    struct config *config = NULL;
+    char *text = calloc(1, sizeof(before) + scope_bytes + 8);
+    assert_non_null(text);
+    memcpy(text, before, sizeof(before));
+    memset(text + sizeof(before) - 1, 's', scope_bytes);
+    memcpy(text + sizeof(before) - 1 + scope_bytes, "\"]}]}", 6);
+    assert_int_equal(parse_policy(text, &diag, &config), -EINVAL);
+    assert_true(has_finding(&diag, DIAG_ERROR, "/routes/0", "the metadata with all its scopes"));
+    diag_free(&diag);
+    free(text);
 }
 
 static void policy_reports_all_problems_in_one_run_by_line(void **state)
@@ -303,6 +325,7 @@ int main(void)
         cmocka_unit_test(policy_refuses_wrong_upstreams),
         cmocka_unit_test(policy_warns_and_goes_on),
         cmocka_unit_test(policy_accepts_what_is_right),
+        cmocka_unit_test(policy_refuses_metadata_that_is_too_large),
         cmocka_unit_test(policy_reports_all_problems_in_one_run_by_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,7 +84,7 @@ static const struct {
     int family;
 } addresses[] = {
     {"127.0.0.1:8080", ADDRESS_OK, AF_INET},
-    {"0.0.0.0:0", ADDRESS_OK, AF_INET},
+    {"0.0.0.0:1", ADDRESS_OK, AF_INET},
     {"[::1]:65535", ADDRESS_OK, AF_INET6},
     {"[::ffff:1.2.3.4]:1", ADDRESS_OK, AF_INET6},
     {"unix:/run/portcullis/http.sock", ADDRESS_OK, AF_UNIX},
@@ -94,6 +94,7 @@ static const struct {
     {"127.0.0.1:", ADDRESS_PORT, 0},
     {"127.0.0.1:http", ADDRESS_PORT, 0},
     {"127.0.0.1:65536", ADDRESS_PORT, 0},
+    {"127.0.0.1:0", ADDRESS_PORT, 0},
     {"127.0.0.1:+1", ADDRESS_PORT, 0},
     {":8080", ADDRESS_NO_HOST, 0},
     {"localhost:8080", ADDRESS_NAME, 0},

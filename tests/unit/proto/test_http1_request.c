@@ -293,7 +293,7 @@ static void filter_gives_every_refusal_a_status_a_name_and_a_sentence(void **sta
     for (int rc = HTTP1_REQUEST_METHOD; rc <= HTTP1_REQUEST_DUPLICATE; rc++) {
         struct http1_request_reason reason = http1_request_reason((enum http1_request_rc)rc);
         assert_in_range(reason.status, 400, 505);
-        assert_true(str_has_suffix(str_from_cstr(reason.description), STR(".")));
+        assert_false(str_has_suffix(str_from_cstr(reason.description), STR(".")));
         for (int other = HTTP1_REQUEST_OK; other < rc; other++)
             assert_string_not_equal(http1_request_reason((enum http1_request_rc)other).name,
                                     reason.name);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/jws.h"
 
+#include <openssl/err.h>
+
 #include "base/err.h"
 #include "support/cmocka_all.h"
 #include "support/mint.h"
@@ -254,6 +256,18 @@ static void jws_verify_forgets_the_key_before(void **state)
     EVP_PKEY_free(other);
 }
 
+/* OpenSSL's error queue is the thread's: what stays in it is read by the next who fails, libcurl
+ * too. */
+static void jws_verify_leaves_no_error_behind(void **state)
+{
+    struct jwk key = parse_key(STR(RFC7515_JWK));
+    assert_int_equal(verify(*state, STR(RFC7515_TOKEN), JWS_PS256, &key), JWS_SIGNATURE);
+    assert_int_equal(ERR_peek_error(), 0);
+    assert_int_equal(verify(*state, STR(RFC7515_TOKEN), JWS_RS384, &key), JWS_SIGNATURE);
+    assert_int_equal(ERR_peek_error(), 0);
+    jwk_clear(&key);
+}
+
 static int make_verifier(void **state)
 {
     *state = jws_verifier_make();
@@ -284,6 +298,7 @@ int main(void)
         cmocka_unit_test(jws_verify_wants_a_pss_salt_as_long_as_the_hash),
         cmocka_unit_test(jws_verify_honours_the_algorithm_of_the_key),
         cmocka_unit_test(jws_verify_forgets_the_key_before),
+        cmocka_unit_test(jws_verify_leaves_no_error_behind),
         cmocka_unit_test(jws_library_version_is_openssl_3),
     };
     return cmocka_run_group_tests(tests, make_verifier, free_verifier);

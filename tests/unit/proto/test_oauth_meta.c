@@ -261,6 +261,13 @@ static void oauth_meta_append_resource_writes_rfc_9728(void **state)
         .authorization_servers = servers,
         .n_authorization_servers = 1,
     };
+    const struct oauth_resource one_scope = {
+        .resource = STR("https://mcp.example.com/mcp"),
+        .authorization_servers = servers,
+        .n_authorization_servers = 1,
+        .scopes_supported = scopes,
+        .n_scopes_supported = 1,
+    };
     const struct oauth_resource full = {
         .resource = STR("https://mcp.example.com/mcp"),
         .name = STR("Bob's \"tools\""),
@@ -273,6 +280,12 @@ static void oauth_meta_append_resource_writes_rfc_9728(void **state)
     assert_int_equal(oauth_meta_append_resource(&small, &out), 0);
     assert_true(str_eq(buf_str(&out), STR("{\"resource\":\"https://mcp.example.com/mcp\","
                                           "\"authorization_servers\":[\"https://t.us.auth0.com/\"],"
+                                          "\"bearer_methods_supported\":[\"header\"]}")));
+    buf_clear(&out);
+    assert_int_equal(oauth_meta_append_resource(&one_scope, &out), 0);
+    assert_true(str_eq(buf_str(&out), STR("{\"resource\":\"https://mcp.example.com/mcp\","
+                                          "\"authorization_servers\":[\"https://t.us.auth0.com/\"],"
+                                          "\"scopes_supported\":[\"mcp:use\"],"
                                           "\"bearer_methods_supported\":[\"header\"]}")));
     buf_clear(&out);
     assert_int_equal(oauth_meta_append_resource(&full, &out), 0);
