@@ -34,10 +34,10 @@ static bool named_by_connection(const struct http1_response_head *head, struct s
     return false;
 }
 
-/* Copies into the arena, since an answer that is collected outlives the upstream's buffer; RET_PLAIN
- * says whether libmicrohttpd can send them, which has little room for a head and refuses empty
- * values. False when there are more fields than we pass on, or no memory: the answer is then not
- * passed at all. */
+/* Copies into the arena, since an answer that is collected outlives the upstream's buffer;
+ * RET_PLAIN says whether libmicrohttpd can send them, which has little room for a head and refuses
+ * empty values. False when there are more fields than we pass on, or no memory: the answer is then
+ * not passed at all. */
 static bool copy_fields(struct txn *txn, const struct http1_response_head *head, bool *ret_plain)
 {
     struct arena *arena = exchange_arena(txn->exchange);

@@ -93,8 +93,8 @@ static void leave_key_waiters(struct txn *txn)
     txn->worker->n_key_waiters--;
 }
 
-/* TXN has waited for keys and goes on with those of now. When the policy has changed it begins anew:
- * what it passed so far was judged by the old one. */
+/* TXN has waited for keys and goes on with those of now. When the policy has changed it begins
+ * anew: what it passed so far was judged by the old one. */
 static void go_on_after_keys(struct txn *txn)
 {
     struct worker *worker = txn->worker;
@@ -218,7 +218,8 @@ static void on_gone(void *ctx, struct exchange *exchange)
     leave_key_waiters(txn);
     list_unlink(&txn->run_node);
     relay_cancel(txn);
-    if (txn->status != 0)
+    /* A refusal keeps its reason, whether or not the client stayed to read it. */
+    if (txn->relay.status != 0)
         txn->reason = "client_gone";
 }
 
@@ -388,8 +389,8 @@ void worker_post_stop(struct worker *worker)
 
 /* ---- memory ---- */
 
-/* After a burst glibc keeps what was freed; give it back once the crowd has left, and once more when
- * the idle connections to the upstreams have expired, too. */
+/* After a burst glibc keeps what was freed; give it back once the crowd has left, and once more
+ * when the idle connections to the upstreams have expired, too. */
 static void on_trim_timer(struct timer *timer)
 {
     struct worker *worker = CONTAINER_OF(timer, struct worker, trim_timer);

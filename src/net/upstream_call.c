@@ -7,6 +7,7 @@
 
 /* Reads per event, so that one fast answer does not keep the loop from the others. */
 #define MAX_READS_PER_EVENT 4
+#define MAX_TLS_READS_PER_EVENT 16 /* each gives one record: 16 KiB at most */
 
 static struct loop *call_loop(const struct upstream_call *call)
 {
@@ -27,6 +28,14 @@ static void call_fail_later(struct upstream_call *call, enum upstream_rc rc)
 {
     call->late_rc = rc;
     (void)loop_timer_in(call_loop(call), &call->timer, 0);
+}
+
+/* TLS may hold decrypted bytes that no event will announce. Not in this turn: its timers run until
+ * none is due. */
+static void call_read_later(struct upstream_call *call)
+{
+    call->late_rc = UPSTREAM_OK;
+    (void)loop_timer_in(call_loop(call), &call->timer, 1);
 }
 
 static void call_free(struct upstream_call *call)
@@ -88,8 +97,8 @@ static struct str unsent(const struct upstream_call *call)
     return str_from(call->body, call->sent - call->head.len);
 }
 
-/* What the connection is watched for. A pause holds up the answer only: the server may need the rest
- * of the request to go on. */
+/* What the connection is watched for. A pause holds up the answer only: the server may need the
+ * rest of the request to go on. */
 static int call_watch(struct upstream_call *call)
 {
     uint32_t events = call->paused ? 0U : (uint32_t)EPOLLIN | (uint32_t)EPOLLRDHUP;
@@ -231,11 +240,14 @@ static void read_answer(struct upstream_conn *conn)
 {
     struct upstream_engine *engine = conn->upstream->engine;
     bool tls = conn->upstream->options.tls;
+    int max_reads = tls ? MAX_TLS_READS_PER_EVENT : MAX_READS_PER_EVENT;
     for (int i = 0; conn->call != NULL && !conn->call->paused; i++) {
         size_t n = 0;
-        /* TLS may hold decrypted bytes that no event will announce: read until there are none. */
-        if (i >= MAX_READS_PER_EVENT && !tls)
+        if (i >= max_reads) {
+            if (tls)
+                call_read_later(conn->call);
             return;
+        }
         CURLcode rc = conn_recv(conn, engine->scratch, sizeof(engine->scratch), &n);
         if (rc == CURLE_AGAIN && !conn->call->send_broken)
             return;
@@ -285,8 +297,12 @@ void call_on_timer(struct timer *timer)
         call_deadline(call, UPSTREAM_IDLE_TIMEOUT, call->upstream->options.idle_timeout_ms);
         return;
     }
-    if (call->late_rc == UPSTREAM_OK) { /* upstream_resume() on TLS */
-        call_deadline(call, UPSTREAM_IDLE_TIMEOUT, call->upstream->options.idle_timeout_ms);
+    if (call->late_rc == UPSTREAM_OK) { /* call_read_later() */
+        if (call->have_head)
+            call_deadline(call, UPSTREAM_IDLE_TIMEOUT, call->upstream->options.idle_timeout_ms);
+        else
+            call_deadline(call, UPSTREAM_RESPONSE_TIMEOUT,
+                          call->upstream->options.response_timeout_ms);
         conn->depth++;
         read_answer(conn);
         conn->depth--;
@@ -352,5 +368,5 @@ void upstream_resume(struct upstream_call *call)
         return;
     (void)call_watch(call);
     if (call->upstream->options.tls)
-        call_fail_later(call, UPSTREAM_OK);
+        call_read_later(call);
 }

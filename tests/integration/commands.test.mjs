@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command line as scripts and service managers use it: exit statuses, what goes to stdout and what
-// to stderr, and one verdict on a policy whoever is asked (T40).
+// The command line as scripts and service managers use it: exit statuses, what goes to stdout and
+// what to stderr, and one verdict on a policy whoever is asked (T40).
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import net from 'node:net';

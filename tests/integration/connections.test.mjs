@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Connections on both sides carry many requests: in order, each with its own answer, whatever comes in
-// between; and what is sent behind a request neither mixes with its answer nor fills memory.
+// Connections on both sides carry many requests: in order, each with its own answer, whatever comes
+// in between; and what is sent behind a request neither mixes with its answer nor fills memory.
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { okJson } from './lib/byte-upstream.mjs';

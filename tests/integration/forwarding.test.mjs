@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What goes upstream: the body byte for byte, the exact list of headers and nothing of what belongs to
-// the client's connection.
+// What goes upstream: the body byte for byte, the exact list of headers and nothing of what belongs
+// to the client's connection.
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { assertOwnError } from './lib/answers.mjs';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// T13: whatever an upstream sends, the client gets a valid answer, a 502, or an answer that is visibly
-// broken; never a header or a second answer made of the upstream's bytes, never a truncated body that
-// looks complete; and the next request works.
+// T13: whatever an upstream sends, the client gets a valid answer, a 502, or an answer that is
+// visibly broken; never a header or a second answer made of the upstream's bytes, never a truncated
+// body that looks complete; and the next request works.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { assertRpcError } from './lib/answers.mjs';
@@ -16,8 +16,8 @@ const INJECTED = `HTTP/1.1 200 OK${CRLF}X-Injected: 1${CRLF}Content-Length: 8${C
 const CHUNKED = head('Transfer-Encoding: chunked');
 
 // What the client may see: 'bad' = 502; 'ok:TEXT' = a complete answer with this body; 'broken' = a
-// broken answer, or a 502 when nothing of it had left. Behind the bytes the connection is closed when
-// HOW says so, else it stays open.
+// broken answer, or a 502 when nothing of it had left. Behind the bytes the connection is closed
+// when HOW says so, else it stays open.
 const ROWS = [
     // status lines
     ['no HTTP at all', 'bad', 'hello\r\n\r\n'],

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// T1: every probe of data/http-probes.json against the real daemon, as it is, with a valid token in it
-// (so that nothing but the strict filter stands between a bad request and the upstream), and cut in
-// two. What must be refused gets one error of ours and the end of the connection; what must pass,
-// passes; and no second request is ever found in the bytes of a first.
+// T1: every probe of data/http-probes.json against the real daemon, as it is, with a valid token in
+// it (so that nothing but the strict filter stands between a bad request and the upstream), and cut
+// in two. What must be refused gets one error of ours and the end of the connection; what must
+// pass, passes; and no second request is ever found in the bytes of a first.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { after, before, describe, test } from 'node:test';
@@ -18,8 +18,8 @@ const REQUEST_LINE = /^[A-Za-z-]+ [!-~]+ HTTP\/1\.[01]\r\n/;
 const part = (piece) => (Array.isArray(piece) ? piece[0].repeat(piece[1]) : piece);
 const textOf = ({ raw }) => (Array.isArray(raw) ? raw.map(part).join('') : raw);
 
-// What an accepted probe may be answered with: anything that is not the filter's. Two credentials are
-// refused too, but by a later stage and on purpose.
+// What an accepted probe may be answered with: anything that is not the filter's. Two credentials
+// are refused too, but by a later stage and on purpose.
 const PASSED = [200, 202, 204, 401, 403, 404, 405, 415];
 const answersOf = ({ why }) => (/two requests|another request/.test(why) ? 2 : 1);
 const mayBe = ({ why }) => (/two Authorization/.test(why) ? [400] : PASSED);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of an issuer's keys: start without the issuer, rotation, outage, floods (rules 13, 24 and 25
-// of the token validation, and "JWKS life cycle"). What it publishes is in jwks-documents.test.mjs.
+// of docs/TOKENS.md, and its "The life of keys"). What it publishes is in jwks-documents.test.mjs.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
@@ -13,7 +13,7 @@ import {
     strangeToken,
     withScene,
 } from './lib/key-outcomes.mjs';
-import { eventually, rounds, rssKib, SANITIZED, sleep } from './lib/observe.mjs';
+import { eventually, Metrics, rounds, rssKib, SANITIZED, sleep } from './lib/observe.mjs';
 import { newSigningKey } from './lib/tokens.mjs';
 
 /**
@@ -153,6 +153,21 @@ describe('outage', () => {
             const { good, bad } = await stop();
             assert.deepEqual(bad, []);
             assert.ok(good > 100, `${good} requests`);
+        });
+    });
+
+    test('what stale keys let through is counted, also a token seen before', async () => {
+        await withScene(jwksPolicy({ refresh: '1s' }), async (scene) => {
+            const token = scene.tenant.mint();
+            const accepts = async () =>
+                new Metrics(await scene.gate.metrics()).sum('portcullis_stale_key_accepts_total');
+            await assertGood(scene, token);
+            assert.equal(await accepts(), 0);
+            await scene.tenant.down();
+            await eventually(async () => {
+                await assertGood(scene, token);
+                return (await accepts()) > 0;
+            }, 'a count');
         });
     });
 

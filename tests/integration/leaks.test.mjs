@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a client trusts us with stays here (T8), and nothing in a token makes us connect anywhere (T9).
+// What a client trusts us with stays here (T8), and nothing in a token makes us connect anywhere
+// (T9).
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import fs from 'node:fs';

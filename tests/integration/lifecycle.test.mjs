@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the daemon starts, what it listens on, what it does when descriptors run out (T15), and how it
-// ends: nothing that is under way is lost (T23).
+// How the daemon starts, what it listens on, what it does when descriptors run out (T15), and how
+// it ends: nothing that is under way is lost (T23).
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -279,7 +279,8 @@ describe('the end', () => {
                 results.filter((r) => r.status === 'rejected').map((r) => r.reason.message),
                 [],
             );
-            // a GET stream may always end (the client opens a new one, elsewhere): in order, not broken
+            // a GET stream may always end (the client opens a new one, elsewhere): in order, not
+            // broken
             for (const wire of streams) assert.equal((await wire.body()).length, 0);
             const start = performance.now();
             assert.deepEqual(await stage.gate.exited, { code: 0, signal: null });

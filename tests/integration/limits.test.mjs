@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every resource that a stranger can cause has a limit: each is tested at the limit and one past it,
-// and a client that is too slow or too many loses its connection, not the daemon's attention.
+// Every resource that a stranger can cause has a limit: each is tested at the limit and one past
+// it, and a client that is too slow or too many loses its connection, not the daemon's attention.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { assertOwnError } from './lib/answers.mjs';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Browsers get exactly the answers that their Origin earns, whatever the Host (T10): nobody else's page
-// calls, and allowed pages can read what they need.
+// Browsers get exactly the answers that their Origin earns, whatever the Host (T10): nobody else's
+// page calls, and allowed pages can read what they need.
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { assertOwnError } from './lib/answers.mjs';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Answers that take their time: events leave when they come, a slow reader holds the upstream back
-// instead of filling memory, what broke looks broken, and a client that leaves takes its request along
-// (T17).
+// instead of filling memory, what broke looks broken, and a client that leaves takes its request
+// along (T17).
 import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import { after, before, beforeEach, describe, test } from 'node:test';
@@ -136,7 +136,8 @@ describe('back-pressure', () => {
         });
 });
 
-// What an upstream may do in the middle of its answer. Each row: the bytes that come, and how it ends.
+// What an upstream may do in the middle of its answer. Each row: the bytes that come, and how it
+// ends.
 const BREAKS = [
     ['Content-Length, cut short', 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf', 'end'],
     ['Content-Length, reset', 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf', 'reset'],

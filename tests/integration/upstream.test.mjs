@@ -46,7 +46,8 @@ describe('an upstream that does not take the connection', () => {
     let deaf;
     const fillers = [];
 
-    // Listens with a queue of one and never accepts: once the queue is full, a SYN stays unanswered.
+    // Listens with a queue of one and never accepts: once the queue is full, a SYN stays
+    // unanswered.
     const DEAF = `
         const { parentPort } = require('node:worker_threads');
         const server = require('node:net').createServer();

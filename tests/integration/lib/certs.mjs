@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Certificates for a test: two authorities that know nothing of each other, a server's for 127.0.0.1
-// and localhost, and a client's. Made with the openssl command, which ca-certificates brings along.
+// Certificates for a test: two authorities that know nothing of each other, a server's for
+// 127.0.0.1 and localhost, and a client's. Made with the openssl command, which ca-certificates
+// brings along.
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';

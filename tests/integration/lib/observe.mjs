@@ -57,8 +57,8 @@ function parseLabels(text, line) {
     return labels;
 }
 
-// A strict reader of the Prometheus text format 0.0.4: every sample belongs to a family announced by
-// # HELP and # TYPE, families are not scattered, no sample comes twice.
+// A strict reader of the Prometheus text format 0.0.4: every sample belongs to a family announced
+// by # HELP and # TYPE, families are not scattered, no sample comes twice.
 export class Metrics {
     constructor(text) {
         this.families = new Map(); // name -> { type, help, samples: [{ name, labels, value }] }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A client that speaks bytes: what is sent is exactly what the test says, what comes back is read
-// by a strict parser that can tell a complete answer from a broken one. fetch() and node:http can do
-// neither: they tidy requests up and take some broken answers for complete.
+// by a strict parser that can tell a complete answer from a broken one. fetch() and node:http can
+// do neither: they tidy requests up and take some broken answers for complete.
 import net from 'node:net';
 
 const CRLF = '\r\n';
@@ -233,8 +233,8 @@ function framing(head, method) {
     return { kind: 'length', left: Number(length), done: length === '0' };
 }
 
-// The bytes of one request. HEADERS are lines as they are to be sent; Host comes by itself unless it
-// is null, Content-Length unless the body is null or the lines name a framing.
+// The bytes of one request. HEADERS are lines as they are to be sent; Host comes by itself unless
+// it is null, Content-Length unless the body is null or the lines name a framing.
 export function requestBytes({
     method = 'POST',
     target = '/mcp',
