@@ -75,7 +75,6 @@ struct identity {
     json_t *claims; /* the payload object, owned by the identity; read only */
     struct str kid; /* of the key that verified it, owned by the identity */
     uint8_t thumbprint[JWK_THUMBPRINT_LEN]; /* of the same key */
-    char fingerprint[TOKEN_FINGERPRINT_LEN + 1];
 };
 
 struct identity *identity_ref(struct identity *identity);

@@ -74,9 +74,11 @@ struct txn {
     struct request request;
     const struct route *route;
     struct identity *identity;
+    char fingerprint[TOKEN_FINGERPRINT_LEN + 1]; /* of the token, also of one that is refused (rule
+                                                    27); "" when none was looked at */
     struct timer key_timer;
     const struct jwks_status *key_status; /* of the issuer whose keys it waits for */
-    bool key_waited; /* this transaction has had its one wait for keys */
+    bool key_waited;                      /* this transaction has had its one wait for keys */
     bool body_ready;
     bool origin_ok;           /* a browser's origin that may see the answer */
     bool replied;             /* an answer was given to the exchange */

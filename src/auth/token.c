@@ -268,9 +268,6 @@ static int64_t add_saturated(int64_t a, int64_t b)
 static struct identity *identity_make(struct check *check)
 {
     const struct str kid = check->key->kid;
-    uint8_t digest[SHA256_LEN];
-    if (secret_sha256(check->token, digest) < 0)
-        return NULL;
     /* The kid is kept behind the struct, in the same allocation. */
     struct identity *identity = malloc(sizeof(*identity) + kid.len);
     if (identity == NULL)
@@ -291,7 +288,6 @@ static struct identity *identity_make(struct check *check)
         .kid = str_make(kid_copy, kid.len),
     };
     memcpy(identity->thumbprint, check->key->thumbprint, sizeof(identity->thumbprint));
-    token_fingerprint(digest, identity->fingerprint);
     return identity;
 }
 

@@ -52,7 +52,7 @@ struct arena *arena_free(struct arena *arena)
         return NULL;
     struct block *block = arena->current;
     while (block != first_block(arena)) {
-        struct block *next = block->next;
+        struct block *next = block->next; /* NOLINT: the list ends with the first block */
         free(block);
         block = next;
     }

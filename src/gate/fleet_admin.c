@@ -47,6 +47,7 @@ static void answer_metrics(struct fleet *fleet, struct reply *reply)
     };
     metrics_render(&page, &reply->body);
     (void)reply_add(reply, STR("Content-Type"), STR("text/plain; version=0.0.4"));
+    (void)reply_add(reply, STR("Cache-Control"), STR("no-store"));
     free(issuers);
 }
 
@@ -55,6 +56,7 @@ static void answer_text(struct reply *reply, unsigned status, struct str text)
     reply->status = status;
     (void)buf_append(&reply->body, text);
     (void)reply_add(reply, STR("Content-Type"), STR("text/plain"));
+    (void)reply_add(reply, STR("Cache-Control"), STR("no-store"));
 }
 
 static void answer_ready(struct fleet *fleet, struct reply *reply)
@@ -72,7 +74,6 @@ static enum server_next on_head(void *ctx, struct exchange *exchange)
     struct fleet *fleet = ctx;
     const struct exchange_head *head = exchange_head(exchange);
     struct reply reply = {.status = 200, .body = buf_make(METRICS_MAX_BYTES)};
-    (void)reply_add(&reply, STR("Cache-Control"), STR("no-store"));
     if (!str_eq(head->method, STR("GET")) && !str_eq(head->method, STR("HEAD"))) {
         answer_text(&reply, 405, STR("only GET and HEAD\n"));
         (void)reply_add(&reply, STR("Allow"), STR("GET, HEAD"));

@@ -70,6 +70,19 @@ static void fail_before_answer(struct txn *txn, const char *reason, const char *
                                          .description = description});
 }
 
+static void refuse_busy(struct txn *txn, const char *reason, const char *description)
+{
+    reply_gateway(txn, &(struct refusal){.status = 503,
+                                         .reason = reason,
+                                         .error = "temporarily_unavailable",
+                                         .description = description});
+}
+
+static void refuse_resources(struct txn *txn)
+{
+    refuse_busy(txn, "no_resources", "The gate is out of resources");
+}
+
 /* ---- streaming ---- */
 
 static void begin_stream(struct txn *txn, int64_t content_length)
@@ -85,10 +98,7 @@ static void begin_stream(struct txn *txn, int64_t content_length)
         txn->relay.call = upstream_cancel(txn->relay.call);
         txn->detail = "no descriptor or memory for a stream";
         txn->relay.state = RELAY_DONE;
-        reply_gateway(txn, &(struct refusal){.status = 503,
-                                             .reason = "no_resources",
-                                             .error = "temporarily_unavailable",
-                                             .description = "The gate is out of resources"});
+        refuse_resources(txn);
         return;
     }
     if (txn->worker->draining)
@@ -200,16 +210,27 @@ static void reply_collected(struct txn *txn)
 
 static void reply_failed(struct txn *txn, enum upstream_rc rc)
 {
-    bool late = rc == UPSTREAM_RESPONSE_TIMEOUT || rc == UPSTREAM_CONNECT_TIMEOUT ||
-                rc == UPSTREAM_IDLE_TIMEOUT;
+    static const struct refusal late = {.status = 504,
+                                        .error = "gateway_timeout",
+                                        .description = "The MCP server did not answer in time"};
+    static const struct refusal bad = {
+        .status = 502,
+        .error = "bad_gateway",
+        .description = "The MCP server could not be reached or did not give a valid answer"};
     buf_free(&txn->relay.body);
-    reply_gateway(txn,
-                  &(struct refusal){.status = late ? 504 : (rc == UPSTREAM_BUSY ? 503 : 502),
-                                    .reason = upstream_rc_name(rc),
-                                    .error = late ? "gateway_timeout" : "bad_gateway",
-                                    .description = late ? "The MCP server did not answer in time"
-                                                        : "The MCP server could not be reached or "
-                                                          "did not give a valid answer"});
+    if (rc == UPSTREAM_BUSY) {
+        refuse_busy(txn, upstream_rc_name(rc), "The MCP server is busy; try again");
+        return;
+    }
+    if (rc == UPSTREAM_NO_MEMORY) {
+        refuse_resources(txn);
+        return;
+    }
+    bool timed_out = rc == UPSTREAM_RESPONSE_TIMEOUT || rc == UPSTREAM_CONNECT_TIMEOUT ||
+                     rc == UPSTREAM_IDLE_TIMEOUT;
+    struct refusal refusal = timed_out ? late : bad;
+    refusal.reason = upstream_rc_name(rc);
+    reply_gateway(txn, &refusal);
 }
 
 static void on_done(void *ctx, enum upstream_rc rc, const char *detail)
@@ -241,14 +262,6 @@ static void refuse_claim(struct txn *txn)
                                    .reason = "claim_not_a_header",
                                    .error = "access_denied",
                                    .description = "A claim of this token cannot be passed on"});
-}
-
-static void refuse_resources(struct txn *txn)
-{
-    reply_gateway(txn, &(struct refusal){.status = 503,
-                                         .reason = "no_resources",
-                                         .error = "temporarily_unavailable",
-                                         .description = "The gate is out of resources"});
 }
 
 bool relay_start(struct txn *txn)

@@ -100,7 +100,8 @@ void reply_fill_refused(struct reply *reply, const char *id, unsigned status,
     (void)reply_add(reply, STR("X-Request-Id"), str_from_cstr(id));
     reply->status = status;
     add_error_fields(reply);
-    append_oauth_error(&reply->body, "invalid_request", description, id);
+    append_oauth_error(&reply->body, status == 503 ? "temporarily_unavailable" : "invalid_request",
+                       description, id);
 }
 
 void reply_method_not_allowed(struct txn *txn, const char *allow)
@@ -219,6 +220,8 @@ void reply_gateway(struct txn *txn, const struct refusal *refusal)
     add_error_fields(&reply);
     if (!append_jsonrpc(txn, refusal, &reply.body))
         append_oauth_error(&reply.body, refusal->error, refusal->description, txn->id);
+    if (refusal->status == 503)
+        (void)reply_add(&reply, STR("Retry-After"), RETRY_AFTER_S);
     finish(txn, &reply);
 }
 

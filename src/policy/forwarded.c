@@ -122,6 +122,8 @@ struct forwarded forwarded_read(const struct config_data *config, struct str pee
         return forwarded;
     /* a copy: the field belongs to the connection, which may be gone when the log is written */
     forwarded.client_ip = arena_str(arena, client);
-    forwarded.chain = join(field, own, arena);
+    /* What stands before the client is the client's own claim: nobody vouches for it. */
+    struct str believed = str_from(field, (size_t)(client.ptr - field.ptr));
+    forwarded.chain = join(believed, own, arena);
     return forwarded;
 }

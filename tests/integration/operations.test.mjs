@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+import crypto from 'node:crypto';
 // What an operator sees: health, metrics and logs that agree with what happened.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { eventually, sleep } from './lib/observe.mjs';
 import { openStage, RESOURCE } from './lib/stage.mjs';
 import { Wire } from './lib/wire.mjs';
+
+const sha256 = (text) => crypto.createHash('sha256').update(text).digest('hex');
 
 describe('the admin address', () => {
     let stage;
@@ -140,13 +143,15 @@ describe('metrics and logs', () => {
                     : options.token;
                 const answer = await stage.ask({ ...options, token });
                 assert.equal(answer.status, status);
-                seen.push([answer.get('x-request-id'), status, reason]);
+                seen.push([answer.get('x-request-id'), status, reason, token]);
             }
         assert.equal(new Set(seen.map(([id]) => id)).size, TOTAL, 'request ids');
 
-        for (const [id, status, reason] of seen) {
+        for (const [id, status, reason, token] of seen) {
             const line = await eventually(() => stage.event(id), `${id} is in the log`);
             assert.equal(line.status, status);
+            if (token === 'x') assert.equal(line.token, sha256(token).slice(0, 8));
+            if (token === null) assert.equal(line.token, undefined);
             assert.match(
                 line.reason,
                 reason instanceof RegExp ? reason : new RegExp(`^${reason}$`),

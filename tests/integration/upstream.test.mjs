@@ -165,7 +165,10 @@ describe('max_connections', () => {
 
     test('when none becomes free in connect_timeout it is 503', async () => {
         const wires = await hold(3);
-        assertRpcError(await wires[2].answer(), 503, 2);
+        const answer = await wires[2].answer();
+        assertRpcError(answer, 503, 2);
+        assert.equal(JSON.parse(answer.text).error.message, 'The MCP server is busy; try again');
+        assert.match(answer.get('retry-after'), /^[0-9]+$/);
         assert.equal(stage.upstream.requests.length, 2);
         for (const wire of wires) wire.close();
     });

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private parts of a worker: worker.c (its world, the loop turn, snapshots, draining) and
+ * worker_txn.c (transactions, and what the server calls). */
+#ifndef GATE_WORKER_INT_H
+#define GATE_WORKER_INT_H
+
+#include "gate/worker.h"
+
+/* worker.c */
+void worker_route_set_unref(struct route_set *routes); /* takes NULL */
+
+/* worker_txn.c */
+/* The callbacks of the worker's server; their context is the worker. */
+extern const struct server_handler worker_server_handler;
+/* A fetch of keys has ended: everybody who waits tries once more, with the current snapshot. */
+void worker_wake_key_waiters(struct worker *worker);
+
+#endif

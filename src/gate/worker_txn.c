@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of a transaction: from the server's callbacks through the stages to its one log line. */
+#include "gate/relay.h"
+#include "gate/reply.h"
+#include "gate/stages.h"
+#include "gate/worker_int.h"
+#include "policy/forwarded.h"
+
+/* A parked request waits for the fetch that is under way, and this much longer. */
+#define KEY_WAIT_EXTRA_MS 1000
+#define REFUSED_MAX_BYTES 1024
+
+/* ---- transactions ---- */
+
+void worker_make_id(struct worker *worker, char ret_id[TXN_ID_LEN + 1])
+{
+    static const char hex[] = "0123456789abcdef";
+    for (size_t i = 0; i < TXN_ID_LEN; i += 16) {
+        uint64_t bits = rng_next(&worker->rng);
+        for (size_t j = 0; j < 16; j++)
+            ret_id[i + j] = hex[(bits >> (4 * j)) & 15];
+    }
+    ret_id[TXN_ID_LEN] = '\0';
+}
+
+static void leave_key_waiters(struct txn *txn)
+{
+    if (!list_is_linked(&txn->key_node))
+        return;
+    list_unlink(&txn->key_node);
+    loop_timer_stop(txn->worker->loop, &txn->key_timer);
+    txn->worker->n_key_waiters--;
+}
+
+/* TXN has waited for keys and goes on with those of now. When the policy has changed it begins
+ * anew: what it passed so far was judged by the old one. */
+static void go_on_after_keys(struct txn *txn)
+{
+    struct worker *worker = txn->worker;
+    leave_key_waiters(txn);
+    if (txn->snapshot->config != worker->snapshot->config) {
+        txn->stage = 0;
+        txn->route = NULL;
+        txn->origin_ok = false;
+        txn->key_waited = false;
+        worker_route_set_unref(txn->routes);
+        txn->routes = worker->routes;
+        txn->routes->refs++;
+    }
+    (void)snapshot_unref(txn->snapshot);
+    txn->snapshot = snapshot_ref(worker->snapshot);
+    txn_mark(txn);
+}
+
+static void on_key_timer(struct timer *timer)
+{
+    go_on_after_keys(CONTAINER_OF(timer, struct txn, key_timer));
+}
+
+static struct txn *txn_new(struct worker *worker, struct exchange *exchange)
+{
+    const struct exchange_head *head = exchange_head(exchange);
+    struct arena *arena = exchange_arena(exchange);
+    struct txn *txn = ARENA_NEW(arena, struct txn);
+    if (txn == NULL)
+        return NULL;
+    txn->worker = worker;
+    txn->exchange = exchange;
+    txn->snapshot = snapshot_ref(worker->snapshot);
+    txn->routes = worker->routes;
+    txn->routes->refs++;
+    txn->start_us = loop_clock(worker->loop)->mono_us;
+    txn->key_timer.fn = on_key_timer;
+    txn->reason = "client_gone";
+    worker_make_id(worker, txn->id);
+    txn->request = request_read(head, arena);
+    struct forwarded forwarded = forwarded_read(txn->snapshot->data, head->peer, head->peer_addr,
+                                                txn->request.forwarded_for, arena);
+    txn->client_ip = forwarded.client_ip;
+    txn->forwarded_for = forwarded.chain;
+    list_append(&worker->txns, &txn->node);
+    exchange_set_user(exchange, txn);
+    return txn;
+}
+
+/* One line per request, one count: from the reap step, when everything is over. */
+static void txn_report(struct txn *txn)
+{
+    struct worker *worker = txn->worker;
+    const struct identity *identity = txn->identity;
+    const struct clock *clock = loop_clock(worker->loop);
+    int64_t duration_us = clock->mono_us - txn->start_us;
+    /* 499, as nginx has it: the client left before there was an answer. */
+    unsigned status = txn->status != 0 ? txn->status : 499;
+    size_t label = txn->route != NULL ? txn->snapshot->labels[txn->route->index] : METRICS_NO_ROUTE;
+    if (exchange_was_refused(txn->exchange))
+        return; /* on_refused() has reported it */
+    metrics_request(worker->metrics, label, status, txn->reason, duration_us);
+    LOG(&worker->log, clock, LOG_LEVEL_INFO, "request", LOG_CSTR("request_id", txn->id),
+        LOG_STR("client_ip", txn->client_ip), LOG_STR("method", method_name(txn->request.method)),
+        LOG_STR("path", txn->request.path),
+        LOG_STR("route", txn->route != NULL ? txn->route->resource : (struct str){0}),
+        LOG_INT("status", status), LOG_CSTR("reason", txn->reason),
+        LOG_CSTR("stage", stages_name(txn)), LOG_CSTR("detail", txn->detail),
+        LOG_STR("issuer", identity != NULL ? identity->issuer : (struct str){0}),
+        LOG_STR("subject", identity != NULL ? identity->subject : (struct str){0}),
+        LOG_STR("client_id", identity != NULL ? identity->client : (struct str){0}),
+        LOG_CSTR("token", txn->fingerprint[0] != '\0' ? txn->fingerprint : NULL),
+        LOG_INT("upstream_status", txn->relay.status), LOG_INT("bytes", txn->relay.bytes),
+        LOG_INT("duration_us", duration_us));
+}
+
+static void txn_end(struct txn *txn)
+{
+    relay_cancel(txn);
+    leave_key_waiters(txn);
+    txn_report(txn);
+    list_unlink(&txn->run_node);
+    list_unlink(&txn->node);
+    txn->identity = identity_unref(txn->identity);
+    worker_route_set_unref(txn->routes);
+    txn->snapshot = snapshot_unref(txn->snapshot);
+}
+
+/* ---- what the server tells us ---- */
+
+/* No memory for a transaction: what can be said without one. */
+static void refuse_without_txn(struct worker *worker, struct exchange *exchange)
+{
+    struct reply reply = {.body = buf_make(REFUSED_MAX_BYTES)};
+    worker_make_id(worker, worker->refused_id);
+    reply_fill_refused(&reply, worker->refused_id, 503, "The gate is out of resources");
+    metrics_request(worker->metrics, METRICS_NO_ROUTE, 503, "no_resources", 0);
+    exchange_reply(exchange, &reply);
+}
+
+static enum server_next on_head(void *ctx, struct exchange *exchange)
+{
+    struct worker *worker = ctx;
+    struct txn *txn = txn_new(worker, exchange);
+    if (txn == NULL) {
+        refuse_without_txn(worker, exchange);
+        return SERVER_DONE;
+    }
+    if (stages_run(txn) == STEP_REPLY)
+        return SERVER_DONE;
+    return list_is_linked(&txn->key_node) ? SERVER_WAIT : SERVER_BODY;
+}
+
+static void on_complete(void *ctx, struct exchange *exchange)
+{
+    struct txn *txn = exchange_user(exchange);
+    (void)ctx;
+    if (txn == NULL)
+        return;
+    txn->body_ready = true;
+    txn_mark(txn);
+}
+
+static void on_gone(void *ctx, struct exchange *exchange)
+{
+    struct txn *txn = exchange_user(exchange);
+    (void)ctx;
+    if (txn == NULL)
+        return;
+    leave_key_waiters(txn);
+    list_unlink(&txn->run_node);
+    relay_cancel(txn);
+    /* A refusal keeps its reason, whether or not the client stayed to read it. */
+    if (txn->relay.status != 0)
+        txn->reason = "client_gone";
+}
+
+static void on_too_large(void *ctx, struct exchange *exchange, struct reply *ret_reply)
+{
+    struct txn *txn = exchange_user(exchange);
+    (void)ctx;
+    reply_fill(txn,
+               &(struct refusal){.status = 413,
+                                 .reason = "body_too_large",
+                                 .error = "request_too_large",
+                                 .description = "The body is larger than this server accepts"},
+               ret_reply);
+    txn->replied = true;
+}
+
+static void on_drained(void *ctx, struct exchange *exchange)
+{
+    (void)ctx;
+    relay_drained(exchange_user(exchange));
+}
+
+static void on_end(void *ctx, struct exchange *exchange)
+{
+    struct txn *txn = exchange_user(exchange);
+    (void)ctx;
+    if (txn != NULL)
+        txn_end(txn);
+}
+
+static void on_refused(void *ctx, struct str peer, unsigned status, const char *reason,
+                       const char *description, struct reply *ret_reply)
+{
+    struct worker *worker = ctx;
+    worker_make_id(worker, worker->refused_id);
+    reply_fill_refused(ret_reply, worker->refused_id, status, description);
+    metrics_request(worker->metrics, METRICS_NO_ROUTE, status, reason, 0);
+    LOG(&worker->log, loop_clock(worker->loop), LOG_LEVEL_INFO, "request",
+        LOG_CSTR("request_id", worker->refused_id), LOG_STR("client_ip", peer),
+        LOG_INT("status", status), LOG_CSTR("reason", reason), LOG_CSTR("stage", "parser"));
+}
+
+const struct server_handler worker_server_handler = {
+    .head = on_head,
+    .complete = on_complete,
+    .gone = on_gone,
+    .too_large = on_too_large,
+    .drained = on_drained,
+    .end = on_end,
+    .refused = on_refused,
+};
+
+/* ---- keys ---- */
+
+bool worker_park_for_keys(struct worker *worker, struct txn *txn, size_t issuer_index)
+{
+    const struct jwks_config *jwks = &txn->snapshot->data->jwks;
+    if (issuer_index >= txn->snapshot->data->n_issuers)
+        return false;
+    struct jwks_status *status = txn->snapshot->statuses[issuer_index];
+    if (worker->n_key_waiters >= WORKER_MAX_KEY_WAITERS || worker->draining ||
+        !jwks_status_may_help(status, txn->snapshot->keysets[issuer_index],
+                              jwks->unknown_kid_cooldown_ms, loop_now_ms(worker->loop)))
+        return false;
+    if (!atomic_load(&status->in_flight) && !atomic_exchange(&status->requested, true))
+        worker->letters.want_keys(worker->letters.fleet, status);
+    txn->key_waited = true;
+    txn->key_status = status;
+    list_append(&worker->key_waiters, &txn->key_node);
+    worker->n_key_waiters++;
+    (void)loop_timer_in(worker->loop, &txn->key_timer, jwks->timeout_ms + KEY_WAIT_EXTRA_MS);
+    return true;
+}
+
+/* A fetch has ended, or the policy has changed. Those that wait for another issuer's fetch go on
+ * waiting: each has only one wait. */
+void worker_wake_key_waiters(struct worker *worker)
+{
+    LIST_FOREACH (node, &worker->key_waiters) {
+        struct txn *txn = LIST_ENTRY(node, struct txn, key_node);
+        if (txn->snapshot->config != worker->snapshot->config ||
+            !jwks_status_is_pending(txn->key_status))
+            go_on_after_keys(txn);
+    }
+}
