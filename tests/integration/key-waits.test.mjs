@@ -46,15 +46,13 @@ test('a reload does not end the wait, and its policy counts', async () => {
     const stage = await openSlowStage();
     try {
         await stage.start({}, { ready: false });
-        const answers = [stage.ask(), stage.ask({ headers: ['Origin: https://new.example.com'] })];
+        const answer = stage.ask();
         await sleep(300);
-        const [route] = stage.policy().routes;
-        const routes = [{ ...route, origins: ['https://new.example.com'], scopes: ['new'] }];
+        const routes = [{ ...stage.policy().routes[0], scopes: ['new'] }];
         stage.gate.reload(stage.policy({ routes }));
         await stage.gate.logged((line) => line.event === 'reloaded', 'reloaded');
-        assert.equal((await answers[0]).status, 403);
-        assert.match((await answers[0]).get('www-authenticate'), /insufficient_scope.*new/);
-        assert.equal((await answers[1]).status, 403);
+        assert.equal((await answer).status, 403);
+        assert.match((await answer).get('www-authenticate'), /scope="new"/);
     } finally {
         await stage.close();
     }

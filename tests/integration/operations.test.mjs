@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import crypto from 'node:crypto';
 // What an operator sees: health, metrics and logs that agree with what happened.
 import assert from 'node:assert/strict';
+import crypto from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { eventually, sleep } from './lib/observe.mjs';
 import { openStage, RESOURCE } from './lib/stage.mjs';
