@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "gate/txn.h"
+#include "proto/field.h"
 
 /* Answers up to this size that are no event stream are sent in one piece. */
 #define RELAY_COLLECT_BYTES (64U * 1024)
@@ -18,6 +19,13 @@
 /* Appends the complete request head for the upstream. 0; -EINVAL: a claim cannot be a header value;
  * -EMSGSIZE or -ENOMEM. */
 int relay_append_head(const struct txn *txn, struct buf *out);
+
+/* The index of the first field ID, or N_FIELDS. */
+size_t relay_find_field(const struct http1_field *fields, size_t n_fields, enum field_id id);
+/* NAME is an option of a Connection field at FIRST or behind it: for that hop only (RFC 9110
+ * 7.6.1). */
+bool relay_is_connection_option(const struct http1_field *fields, size_t n_fields, size_t first,
+                                struct str name);
 
 /* Starts the call. False: it could not, and TXN was answered. */
 bool relay_start(struct txn *txn);

@@ -260,6 +260,8 @@ struct jwks_keeper *jwks_keeper_free(struct jwks_keeper *keeper)
     loop_timer_stop(keeper->options.loop, &keeper->timer);
     (void)fetch_cancel(keeper->fetch);
     (void)keyset_unref(keeper->keyset);
+    if (keeper->status != NULL) /* it may outlive us; nothing will come for those who wait */
+        atomic_store(&keeper->status->in_flight, false);
     (void)jwks_status_unref(keeper->status);
     buf_free(&keeper->url);
     buf_free(&keeper->jwks_uri);

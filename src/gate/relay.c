@@ -9,29 +9,10 @@
 
 /* ---- the answer's head ---- */
 
-static bool is_event_stream(const struct http1_response_head *head)
+static bool has_media_type(const struct http1_response_head *head, struct str type)
 {
-    for (size_t i = 0; i < head->n_fields; i++)
-        if (field_lookup(head->fields[i].name) == FIELD_CONTENT_TYPE)
-            return field_media_type_is(head->fields[i].value, STR("text/event-stream"));
-    return false;
-}
-
-static bool is_json(const struct http1_response_head *head)
-{
-    for (size_t i = 0; i < head->n_fields; i++)
-        if (field_lookup(head->fields[i].name) == FIELD_CONTENT_TYPE)
-            return field_media_type_is(head->fields[i].value, STR("application/json"));
-    return false;
-}
-
-static bool named_by_connection(const struct http1_response_head *head, struct str name)
-{
-    for (size_t i = 0; i < head->n_fields; i++)
-        if (field_lookup(head->fields[i].name) == FIELD_CONNECTION &&
-            field_list_has(head->fields[i].value, name))
-            return true;
-    return false;
+    size_t at = relay_find_field(head->fields, head->n_fields, FIELD_CONTENT_TYPE);
+    return at < head->n_fields && field_media_type_is(head->fields[at].value, type);
 }
 
 /* Copies into the arena, since an answer that is collected outlives the upstream's buffer;
@@ -44,11 +25,13 @@ static bool copy_fields(struct txn *txn, const struct http1_response_head *head,
     struct reply *reply = txn->relay.reply;
     size_t bytes = 0;
     bool has_empty = false;
+    size_t connection = relay_find_field(head->fields, head->n_fields, FIELD_CONNECTION);
     for (size_t i = 0; i < head->n_fields; i++) {
         const struct http1_field *field = &head->fields[i];
         enum field_id id = field_lookup(field->name);
         if ((field_flags(id) & (FIELD_HOP_BY_HOP | FIELD_RESPONSE_STRIP)) != 0 ||
-            id == FIELD_X_REQUEST_ID || named_by_connection(head, field->name))
+            id == FIELD_X_REQUEST_ID ||
+            relay_is_connection_option(head->fields, head->n_fields, connection, field->name))
             continue;
         struct str name = arena_str(arena, field->name);
         struct str value = arena_str(arena, field->value);
@@ -129,7 +112,9 @@ static bool fits_one_piece(const struct http1_response_head *head)
         return head->content_length <= RELAY_COLLECT_BYTES;
     case HTTP1_BODY_CHUNKED:
     case HTTP1_BODY_CLOSE:
-        return is_json(head); /* most are small; one that grows is streamed after all */
+        return has_media_type(
+            head,
+            STR("application/json")); /* most are small; one that grows is streamed after all */
     }
     return false;
 }
@@ -155,7 +140,7 @@ static void on_head(void *ctx, const struct http1_response_head *head)
     struct relay *relay = &txn->relay;
     bool plain = false;
     relay->status = head->status;
-    relay->events = is_event_stream(head);
+    relay->events = has_media_type(head, STR("text/event-stream"));
     relay->reply = arena_alloc(exchange_arena(txn->exchange), sizeof(struct reply));
     if (relay->reply != NULL) {
         relay->reply->status = head->status;

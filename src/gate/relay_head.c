@@ -27,20 +27,20 @@ static void append_target(const struct txn *txn, struct buf *out)
     (void)buf_append(out, txn->request.query);
 }
 
-/* Named in the client's Connection field: for this hop only (RFC 9110 7.6.1). */
-static bool named_by_connection(const struct exchange_head *head, struct str name)
+size_t relay_find_field(const struct http1_field *fields, size_t n_fields, enum field_id id)
 {
-    for (size_t i = 0; i < head->n_fields; i++)
-        if (field_lookup(head->fields[i].name) == FIELD_CONNECTION &&
-            field_list_has(head->fields[i].value, name))
-            return true;
-    return false;
+    size_t i = 0;
+    while (i < n_fields && field_lookup(fields[i].name) != id)
+        i++;
+    return i;
 }
 
-static bool has_connection(const struct exchange_head *head)
+bool relay_is_connection_option(const struct http1_field *fields, size_t n_fields, size_t first,
+                                struct str name)
 {
-    for (size_t i = 0; i < head->n_fields; i++)
-        if (field_lookup(head->fields[i].name) == FIELD_CONNECTION)
+    for (size_t i = first; i < n_fields; i++)
+        if (field_lookup(fields[i].name) == FIELD_CONNECTION &&
+            field_list_has(fields[i].value, name))
             return true;
     return false;
 }
@@ -58,13 +58,13 @@ static bool is_ours(const struct route *route, struct str name)
 static void append_client_fields(const struct txn *txn, struct buf *out)
 {
     const struct exchange_head *head = exchange_head(txn->exchange);
-    bool check_connection = has_connection(head);
+    size_t connection = relay_find_field(head->fields, head->n_fields, FIELD_CONNECTION);
     for (size_t i = 0; i < head->n_fields; i++) {
         const struct http1_field *field = &head->fields[i];
         unsigned flags = field_flags(field_lookup_folded(field->name));
         if ((flags & (FIELD_HOP_BY_HOP | FIELD_REQUEST_STRIP)) != 0 ||
             is_ours(txn->route, field->name) ||
-            (check_connection && named_by_connection(head, field->name)))
+            relay_is_connection_option(head->fields, head->n_fields, connection, field->name))
             continue;
         append_field(out, field->name, field->value);
     }

@@ -58,7 +58,7 @@ struct upstream_call {
     struct upstream_conn *conn;
     struct buf head;
     struct str body;
-    size_t sent; /* of head and body together */
+    size_t sent;      /* of head and body together */
     bool send_broken; /* the server takes no more; only what it has said is still read */
     bool idempotent;
     const struct upstream_handler *handler;
