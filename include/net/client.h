@@ -49,8 +49,9 @@ struct client_pool *client_pool_new(struct loop *loop);
 /* Cancels what is under way, without calls to done(). */
 struct client_pool *client_pool_free(struct client_pool *pool);
 
-/* The strings of REQUEST are copied. NULL when memory is short or the URL is refused; done() is not
- * called then. The fetch is freed after done(). */
+/* The strings of REQUEST are copied. NULL when memory is short; done() is not called then. A URL
+ * that is refused (not http or https, with a user in it) ends as FETCH_BROKEN. The fetch is freed
+ * after done(). */
 struct fetch *fetch_start(struct client_pool *pool, const struct fetch_request *request);
 /* Ends it without a call to done(). Takes NULL, returns NULL. */
 struct fetch *fetch_cancel(struct fetch *fetch);

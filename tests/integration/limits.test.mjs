@@ -120,9 +120,21 @@ describe('sizes', () => {
             const [answer, wire] = await send(request(BODY_BYTES + 1));
             assertOwnError(answer, 413);
             assert.equal(stage.upstream.requests.length, 0);
+            const id = answer.get('x-request-id');
+            const line = await eventually(() => stage.event(id), 'its log line');
+            assert.equal(line.reason, 'body_too_large');
             wire.close();
         });
     }
+
+    test('a preflight that names as many fields as a head can hold is answered', async () => {
+        const names = `Access-Control-Request-Headers: ${'x'.repeat(HEADER_BYTES - 300)}`;
+        const headers = ['Origin: https://mcp.example.com', names];
+        const [answer, wire] = await send(requestBytes({ method: 'OPTIONS', headers }));
+        assert.equal(answer.status, 204);
+        assert.match(answer.get('access-control-allow-headers'), /^Authorization, /);
+        wire.close();
+    });
 
     test('a body announced as too large is refused before it is sent', async () => {
         const headers = [...good(), 'Content-Length: 9000000000000'];

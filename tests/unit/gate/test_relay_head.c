@@ -15,7 +15,8 @@ static const struct identity_header identity_headers[] = {
     {STR_INIT("X-User"), user_claims, 1},
     {STR_INIT("X_Teams"), team_claims, 2},
 };
-static const struct name_value configured[] = {{STR_INIT("X-Api-Key"), STR_INIT("from the policy")}};
+static const struct name_value configured[] = {
+    {STR_INIT("X-Api-Key"), STR_INIT("from the policy")}};
 static const struct str stripped[] = {STR_INIT("x-user"), STR_INIT("x-teams"),
                                       STR_INIT("x-api-key")};
 
@@ -72,9 +73,9 @@ static void set_claims(struct world *w, const char *json)
 {
     json_decref(w->identity.claims);
     w->identity.claims = NULL;
-    assert_int_equal(json_parse(str_from_cstr(json), (struct json_limits){4096, 8},
-                                &w->identity.claims, NULL),
-                     JSON_RC_OK);
+    assert_int_equal(
+        json_parse(str_from_cstr(json), (struct json_limits){4096, 8}, &w->identity.claims, NULL),
+        JSON_RC_OK);
 }
 
 static int make_head(struct world *w)
@@ -92,10 +93,10 @@ static void assert_head(struct world *w, const char *why, const char *expected)
 }
 
 #define REQUEST_LINE "POST /up HTTP/1.1\r\nHost: 127.0.0.1:3000\r\n"
-#define OURS                                              \
-    "X-Forwarded-For: 192.0.2.7\r\n"                      \
-    "X-Forwarded-Proto: https\r\n"                        \
-    "X-Forwarded-Host: mcp.example.com\r\n"               \
+#define OURS                                \
+    "X-Forwarded-For: 192.0.2.7\r\n"        \
+    "X-Forwarded-Proto: https\r\n"          \
+    "X-Forwarded-Host: mcp.example.com\r\n" \
     "X-Request-Id: 0123456789abcdef0123456789abcdef\r\n"
 #define IDENTITY "X-User: auth0|1\r\n"
 #define KEY "X-Api-Key: from the policy\r\n"
@@ -191,8 +192,9 @@ static void relay_head_drops_what_connection_names(void **state)
         {"named", STR_INIT("X-Hop"), false},
         {"named among others, other case", STR_INIT("keep-alive, ,\tx-hOP ,TE"), false},
         {"a part of the name", STR_INIT("X-Ho, X-Hop-2, Hop"), true},
-        {"our own", STR_INIT("X-User, X-Forwarded-For, X-Request-Id, X-Api-Key, Host, "
-                             "Content-Length"),
+        {"our own",
+         STR_INIT("X-User, X-Forwarded-For, X-Request-Id, X-Api-Key, Host, "
+                  "Content-Length"),
          true},
         {"close", STR_INIT("close"), true},
     };
@@ -226,7 +228,10 @@ static void relay_head_target_is_the_upstreams_with_the_query_behind_it(void **s
         {"an empty one", STR_INIT("/up"), false, STR_INIT(""), "POST /up? HTTP/1.1\r\n"},
         {"behind the upstream's own", STR_INIT("/up?key=1"), true, STR_INIT("key=2"),
          "POST /up?key=1&key=2 HTTP/1.1\r\n"},
-        {"the upstream's own only", STR_INIT("/up?key=1"), true, {NULL, 0},
+        {"the upstream's own only",
+         STR_INIT("/up?key=1"),
+         true,
+         {NULL, 0},
          "POST /up?key=1 HTTP/1.1\r\n"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -4,16 +4,17 @@
 #include "gate/worker.h"
 #include "support/cmocka_all.h"
 
-#define ABSENT {NULL, 0}
+#define ABSENT  \
+    {           \
+        NULL, 0 \
+    }
 
 static struct request read_request(const char *method, struct str target,
                                    const struct http1_field *fields, size_t n_fields,
                                    struct arena *arena)
 {
-    const struct exchange_head head = {.method = str_from_cstr(method),
-                                       .target = target,
-                                       .fields = fields,
-                                       .n_fields = n_fields};
+    const struct exchange_head head = {
+        .method = str_from_cstr(method), .target = target, .fields = fields, .n_fields = n_fields};
     return request_read(&head, arena);
 }
 
@@ -123,8 +124,8 @@ static void request_read_joins_the_lines_of_x_forwarded_for(void **state)
     struct request request = read_request("GET", STR("/"), fields, ARRAY_LEN(fields), *state);
     assert_true(same(request.forwarded_for, STR("192.0.2.1, 192.0.2.2, 192.0.2.3")));
     /* a copy: the fields are gone when the log is written */
-    assert_ptr_not_equal(
-        read_request("GET", STR("/"), fields, 1, *state).forwarded_for.ptr, fields[0].value.ptr);
+    assert_ptr_not_equal(read_request("GET", STR("/"), fields, 1, *state).forwarded_for.ptr,
+                         fields[0].value.ptr);
 }
 
 /* A list that long is nobody's; in part it would name the wrong client. */
@@ -136,6 +137,10 @@ static void request_read_ignores_a_list_of_addresses_past_4_kib(void **state)
     assert_int_equal(read_request("GET", STR("/"), &field, 1, *state).forwarded_for.len, 4096);
     field.value.len = 4097;
     assert_false(str_is_set(read_request("GET", STR("/"), &field, 1, *state).forwarded_for));
+    struct http1_field lines[] = {field, field};
+    lines[0].value.len = 2048;
+    lines[1].value.len = 2047; /* two more bytes join them */
+    assert_false(str_is_set(read_request("GET", STR("/"), lines, 2, *state).forwarded_for));
 }
 
 static void txn_mark_puts_a_transaction_on_the_list_once(void **state)

@@ -7,10 +7,10 @@
 #include "policy/fixture.h"
 #include "support/mint.h"
 
-#define TWO_ISSUERS                                                                  \
-    "{\"issuers\": {\"a\": {\"issuer\": \"https://a.example/\"},"                     \
-    " \"b\": {\"issuer\": \"https://b.example/\"}},"                                  \
-    " \"routes\": [" ROUTE ", {\"resource\": \"https://mcp.example.com/other\","      \
+#define TWO_ISSUERS                                                              \
+    "{\"issuers\": {\"a\": {\"issuer\": \"https://a.example/\"},"                \
+    " \"b\": {\"issuer\": \"https://b.example/\"}},"                             \
+    " \"routes\": [" ROUTE ", {\"resource\": \"https://mcp.example.com/other\"," \
     " \"upstream\": \"http://127.0.0.1:3000/mcp\"}]}"
 
 static struct keyset *make_keyset(void)

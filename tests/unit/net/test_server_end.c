@@ -107,9 +107,8 @@ static void settle(struct fixture *f)
 
 static int client_connect(const struct fixture *f)
 {
-    const struct sockaddr_in to = {.sin_family = AF_INET,
-                                   .sin_port = f->port,
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = f->port, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof(to)), 0);
     return fd;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A transaction made of plain structs: no worker thread, no libmicrohttpd, no socket. The exchange is
- * filled by hand (net/server_int.h); what the gate answers stays in it, to be looked at.
+/* A transaction made of plain structs: no worker thread, no libmicrohttpd, no socket. The exchange
+ * is filled by hand (net/server_int.h); what the gate answers stays in it, to be looked at.
  *
- * Routes over the world of token_fixture.h: "/mcp" issuer 0 only, "/api" both issuers, "/scoped" with
- * scopes. The wall clock stands still at FIXTURE_NOW; the monotonic one, too, unless moved on. */
+ * Routes over the world of token_fixture.h: "/mcp" issuer 0 only, "/api" both issuers, "/scoped"
+ * with scopes. The wall clock stands still at FIXTURE_NOW; the monotonic one, too, unless moved on.
+ */
 #ifndef SUPPORT_GATE_FIXTURE_H
 #define SUPPORT_GATE_FIXTURE_H
 
@@ -87,9 +88,9 @@ static inline void gate_make_upstreams(struct gate_fixture *f)
 {
     f->worker.engine = upstream_engine_new(f->worker.loop);
     for (size_t i = 0; i < ARRAY_LEN(f->upstreams); i++)
-        f->upstreams[i] = upstream_new(f->worker.engine,
-                                       &(struct upstream_options){.origin = "http://127.0.0.1:9",
-                                                                  .connect_timeout_ms = 1000});
+        f->upstreams[i] = upstream_new(
+            f->worker.engine,
+            &(struct upstream_options){.origin = "http://127.0.0.1:9", .connect_timeout_ms = 1000});
     f->routes = (struct route_set){.refs = 1, .upstreams = f->upstreams, .n = 3};
 }
 
@@ -108,9 +109,8 @@ static inline struct gate_fixture *gate_make(void)
         atomic_store(&f->statuses[i].last_start_ms, FIXTURE_MONO - 3600000);
         f->status_pointers[i] = &f->statuses[i];
     }
-    f->snapshot = (struct snapshot){.data = &f->tokens->config,
-                                    .keysets = f->tokens->keysets,
-                                    .statuses = f->status_pointers};
+    f->snapshot = (struct snapshot){
+        .data = &f->tokens->config, .keysets = f->tokens->keysets, .statuses = f->status_pointers};
     f->worker.loop = loop_new();
     f->worker.verifier = f->tokens->verifier;
     f->worker.cache = token_cache_make(100, 1024 * 1024);
@@ -169,14 +169,13 @@ static inline void gate_begin(struct gate_fixture *f, struct gate_request *reque
                               const char *method, const char *target)
 {
     struct arena *arena = arena_new(4096, 262144);
-    *request = (struct gate_request){
-        .exchange = {.server = &f->server,
-                     .arena = arena,
-                     .head = {.method = str_from_cstr(method),
-                              .target = str_from_cstr(target),
-                              .fields = request->fields,
-                              .peer = STR("192.0.2.7")}},
-        .txn = ARENA_NEW(arena, struct txn)};
+    *request = (struct gate_request){.exchange = {.server = &f->server,
+                                                  .arena = arena,
+                                                  .head = {.method = str_from_cstr(method),
+                                                           .target = str_from_cstr(target),
+                                                           .fields = request->fields,
+                                                           .peer = STR("192.0.2.7")}},
+                                     .txn = ARENA_NEW(arena, struct txn)};
 }
 
 /* Adds "Authorization: Bearer TOKEN"; the copy lives as long as the request. */
@@ -208,8 +207,8 @@ static inline struct txn *gate_make_txn(struct gate_fixture *f, struct gate_requ
 static inline const char *gate_answer_field(const struct gate_request *request, const char *name)
 {
     return request->exchange.response != NULL
-               ? MHD_get_response_header(request->exchange.response, name)
-               : NULL;
+             ? MHD_get_response_header(request->exchange.response, name)
+             : NULL;
 }
 
 static inline void gate_end(struct gate_request *request)

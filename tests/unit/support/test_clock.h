@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A clock that the test owns: real time, plus what the test adds to it. The test program's own
- * clock_read() takes the place of the library's, so nobody sleeps for a deadline. */
+/* A clock that the test owns: it stands still until the test moves it on, or runs with real time
+ * when the test lets it. The test program's own clock_read() takes the place of the library's, so
+ * nobody sleeps for a deadline, and deadlines are exact. */
 #ifndef SUPPORT_TEST_CLOCK_H
 #define SUPPORT_TEST_CLOCK_H
 
@@ -8,8 +9,10 @@
 
 #include "base/clock.h"
 
-/* How far ahead of the real clocks we are. */
+/* How far ahead of its source the clock is. */
 static int64_t test_clock_ahead_us;
+/* Where it stands; all zero: it runs. */
+static struct clock test_clock_stands;
 
 static inline int64_t test_clock_real_us(clockid_t id)
 {
@@ -20,8 +23,25 @@ static inline int64_t test_clock_real_us(clockid_t id)
 
 struct clock clock_read(void)
 {
-    return (struct clock){.mono_us = test_clock_real_us(CLOCK_MONOTONIC) + test_clock_ahead_us,
-                          .wall_us = test_clock_real_us(CLOCK_REALTIME) + test_clock_ahead_us};
+    struct clock clock = test_clock_stands;
+    if (clock.wall_us == 0)
+        clock = (struct clock){.mono_us = test_clock_real_us(CLOCK_MONOTONIC),
+                               .wall_us = test_clock_real_us(CLOCK_REALTIME)};
+    clock.mono_us += test_clock_ahead_us;
+    clock.wall_us += test_clock_ahead_us;
+    return clock;
+}
+
+static inline void test_clock_run(void)
+{
+    test_clock_ahead_us = 0;
+    test_clock_stands = (struct clock){0};
+}
+
+static inline void test_clock_stop(void)
+{
+    test_clock_run();
+    test_clock_stands = clock_read();
 }
 
 static inline void test_clock_skip_ms(int64_t ms)

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which answers draining ends at once, and which may finish (docs/decisions/0004).
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { eventually } from './lib/observe.mjs';
+import { openStage } from './lib/stage.mjs';
+
+const chunk = (text) => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
+const head = (type) =>
+    `HTTP/1.1 200 OK\r\nContent-Type: ${type}\r\nTransfer-Encoding: chunked\r\n\r\n`;
+
+// A GET is with the upstream, which has not answered; calls FN(stage, wire, link).
+async function withGet(fn) {
+    const stage = await openStage({ policy: { limits: { drain_timeout: '20s' } } });
+    try {
+        let link = null;
+        stage.upstream.respond = (request, upstreamLink) => (link = upstreamLink);
+        const wire = await stage.wire();
+        wire.send(stage.request({ method: 'GET', body: null }));
+        await eventually(() => link, 'the upstream has the request');
+        await fn(stage, wire, link);
+        wire.close();
+    } finally {
+        await stage.close();
+    }
+}
+
+async function drain(stage) {
+    const started = performance.now();
+    stage.gate.signal('SIGTERM');
+    await stage.gate.logged((line) => line.event === 'stop_signal', 'draining');
+    return started;
+}
+
+const EVENTS = head('text/event-stream') + chunk('data: 1\n\n');
+
+test('an event stream of a GET ends at once and in order', () =>
+    withGet(async (stage, wire, link) => {
+        link.send(EVENTS);
+        await wire.head({ method: 'GET' });
+        const started = await drain(stage);
+        await wire.body();
+        await stage.gate.exited;
+        assert.ok(performance.now() - started < 10_000);
+    }));
+
+test('so does one that begins while draining', () =>
+    withGet(async (stage, wire, link) => {
+        const started = await drain(stage);
+        link.send(EVENTS);
+        await wire.head({ method: 'GET' });
+        await wire.body();
+        await stage.gate.exited;
+        assert.ok(performance.now() - started < 10_000);
+    }));
+
+test('any other answer to a GET is sent to its end', () =>
+    withGet(async (stage, wire, link) => {
+        link.send(head('application/octet-stream') + chunk('half '));
+        await wire.head({ method: 'GET' });
+        assert.equal((await wire.part()).toString(), 'half ');
+        await drain(stage);
+        link.send(chunk('and half') + '0\r\n\r\n');
+        assert.equal((await wire.body()).toString(), 'and half');
+    }));
