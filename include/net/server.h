@@ -7,8 +7,9 @@
  * parked until exchange_reply() or exchange_stream() is called, at any time, from the loop. end()
  * is the last call and comes exactly once for every exchange that head() saw.
  *
- * head(), complete() and gone() run inside libmicrohttpd's callbacks or the loop's: they only
- * decide and mark, and never touch libcurl. Refusals of the strict filter (proto/http1_request)
+ * head() and complete() run inside libmicrohttpd's callbacks: they only decide and mark, and never
+ * touch libcurl. gone() may run there or from the loop; it may end upstream calls, which only takes
+ * things away, but start nothing. Refusals of the strict filter (proto/http1_request)
  * never become an exchange: refused() makes their answer. See docs/ARCHITECTURE.md, "The client
  * side". */
 #ifndef NET_SERVER_H
