@@ -12,7 +12,7 @@
 /* How often, and after what crowd, freed memory is given back. */
 #define TRIM_INTERVAL_MS 1000
 #define TRIM_MIN_PEAK 16
-#define TRIM_AGAIN_TICKS 6
+#define TRIM_AGAIN_TICKS 4
 
 /* ---- upstream pools of one config ---- */
 
