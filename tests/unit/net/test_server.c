@@ -53,6 +53,15 @@ static void send_reply(struct exchange *exchange, unsigned status, const char *b
     exchange_reply(exchange, &reply);
 }
 
+static void send_long_reply(struct exchange *exchange, size_t len)
+{
+    struct reply reply = {.status = 200, .body = buf_make(len)};
+    assert_int_equal(buf_reserve(&reply.body, len), 0);
+    memset(reply.body.ptr, 'x', len);
+    reply.body.len = len;
+    exchange_reply(exchange, &reply);
+}
+
 static bool target_has(const struct exchange *exchange, const char *part)
 {
     struct str target = exchange_head(exchange)->target;
@@ -940,41 +949,53 @@ static void server_answers_pipelined_requests_in_order(void **state)
     expect_journal(w, "1:head 1:complete 2:head 2:complete 1:end 3:head 3:complete 2:end 3:end ");
 }
 
+#define SPACE_BEFORE_COLON "GET / HTTP/1.1\r\nHost: x\r\nX-A : 1\r\n\r\n"
+
 /* The good one is answered first, however long that takes; then the bad one is refused. */
 static void server_answers_the_good_request_before_it_refuses_the_bad_one_behind_it(void **state)
 {
     struct world *w = *state;
     static const struct {
         const char *why;
-        const char *good;
-        const char *bad;
-        bool apart; /* the bad one comes while the good one is parked */
+        const char *packets[3]; /* the server turns between them */
+        size_t answer_len;
     } rows[] = {
-        {"together", GET("/a"), "GET / HTTP/1.1\r\nHost: x\r\nX-A : 1\r\n\r\n", false},
-        {"together, behind a body", POST("/a", "2") "{}", "BAD\x01 / HTTP/1.1\r\n", false},
-        {"cut in the middle of the bad one", GET("/a"),
-         "GET / HTTP/1.1\r\nHost: x\r\nX-A : 1\r\n\r\n", true},
-        {"parked before the body", POST("/wait", "2") "{}", "\x01\x02", false},
+        {"in one packet", {GET("/a") SPACE_BEFORE_COLON}, 4},
+        {"in one packet, behind a body", {POST("/a", "2") "{}BAD\x01 / HTTP/1.1\r\n"}, 4},
+        {"in one packet, behind chunks", {POST_CHUNKED("/a") "2\r\n{}\r\n0\r\n\r\n\x01"}, 4},
+        {"the bad one while the good one is parked", {GET("/a"), SPACE_BEFORE_COLON}, 4},
+        {"the same, behind a body", {POST("/a", "2") "{}", SPACE_BEFORE_COLON}, 4},
+        {"behind the second part of a body", {POST("/a", "2") "{", "}" SPACE_BEFORE_COLON}, 4},
+        {"a good beginning, then bad",
+         {GET("/a") "GET / HTTP/1.1\r\nHost: x\r\nX-A", " : 1\r\n\r\n"},
+         4},
+        {"in three packets", {GET("/a") "GET / HT", "TP/1.1\r\nHost: x\r\nX-A", " : 1\r\n\r\n"}, 4},
+        {"behind an early body", {POST("/wait", "2") "{}\x01\x02"}, 4},
+        {"before the body is asked for", {POST("/wait", "2") "{}", "\x01\x02"}, 4},
+        {"an answer that takes many writes", {GET("/a") SPACE_BEFORE_COLON}, 8 * 1024 * 1024},
+        {"the same, in two packets", {GET("/a"), SPACE_BEFORE_COLON}, 8 * 1024 * 1024},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         w->n_stories = 0;
         w->refusals = 0;
         buf_clear(&w->journal);
-        int fd = connect_and_send(w, rows[i].good);
-        if (rows[i].apart)
-            (void)nth(w, 1);
-        wire_send_text(&w->spin, fd, rows[i].bad);
+        int fd = connect_and_send(w, "");
+        for (size_t n = 0; n < ARRAY_LEN(rows[i].packets) && rows[i].packets[n] != NULL; n++) {
+            wire_send_text(&w->spin, fd, rows[i].packets[n]);
+            spin_for(&w->spin, 5);
+        }
         SPIN_UNTIL(&w->spin, w->n_stories == 1);
-        spin_for(&w->spin, 10);
-        if (!wire_is_quiet(fd))
+        if (!wire_is_quiet(fd) || w->stories[0].gone)
             fail_msg("%s: refused too early", rows[i].why);
-        if (!wire_has(&w->journal, "complete"))
+        if (w->stories[0].waits)
             exchange_continue(w->stories[0].exchange);
-        SPIN_UNTIL(&w->spin, wire_has(&w->journal, "complete"));
-        send_reply(nth(w, 1), 200, "good");
+        SPIN_UNTIL(&w->spin, w->stories[0].complete);
+        send_long_reply(w->stories[0].exchange, rows[i].answer_len);
+        spin_for(&w->spin, 5); /* a slow reader: the answer waits in the middle */
         struct answer first = read_answer(w, fd);
         struct answer second = read_answer(w, fd);
-        if (first.status != 200 || !first.complete || second.status != 400 || !second.complete)
+        if (first.status != 200 || !first.complete || first.body_len != rows[i].answer_len ||
+            second.status != 400 || !second.complete)
             fail_msg("%s: %u, %u", rows[i].why, first.status, second.status);
         assert_int_equal(w->refusals, 1);
         expect_end(w, fd);
@@ -1070,12 +1091,8 @@ static void server_does_not_time_a_parked_exchange(void **state)
 static void server_ends_a_reader_that_does_not_take_its_answer(void **state)
 {
     struct world *w = *state;
-    struct reply reply = {.status = 200, .body = buf_make(WIRE_MAX_BYTES)};
     int fd = connect_and_send(w, GET("/a"));
-    assert_int_equal(buf_reserve(&reply.body, 16 * 1024 * 1024), 0);
-    memset(reply.body.ptr, 'x', 16 * 1024 * 1024);
-    reply.body.len = 16 * 1024 * 1024;
-    exchange_reply(nth(w, 1), &reply);
+    send_long_reply(nth(w, 1), 16 * 1024 * 1024);
     spin_for(&w->spin, 10);
     assert_false(server_is_idle(w->server));
     test_clock_skip_ms(TIMEOUT_MS);
@@ -1119,6 +1136,18 @@ static void server_drain_closes_idle_connections_and_lets_requests_finish(void *
     SPIN_UNTIL(&w->spin, server_is_idle(w->server));
 }
 
+static void server_drain_says_close_in_streams_that_begin_later(void **state)
+{
+    struct world *w = *state;
+    int fd = connect_and_send(w, GET("/s"));
+    (void)nth(w, 1);
+    server_drain(w->server);
+    exchange_stream_end(begin_stream(w, 1, -1), true);
+    struct answer answer = read_answer(w, fd);
+    assert_true(answer.complete && !answer.keep_alive);
+    expect_end(w, fd);
+}
+
 static void server_drain_serves_what_is_queued_and_accepts_no_more(void **state)
 {
     struct world *w = *state;
@@ -1147,6 +1176,22 @@ static void server_drain_serves_a_request_that_came_just_before(void **state)
     server_drain(w->server);
     expect_answer(w, fd, 200, "now");
     expect_end(w, fd);
+}
+
+/* Its head says nothing of closing: it was made before. */
+static void server_drain_closes_after_an_answer_that_was_on_its_way(void **state)
+{
+    struct world *w = *state;
+    int fd = connect_and_send(w, GET("/a"));
+    send_long_reply(nth(w, 1), 16 * 1024 * 1024);
+    spin_for(&w->spin, 5);
+    assert_false(w->stories[0].ended);
+    server_drain(w->server);
+    struct answer answer = read_answer(w, fd);
+    assert_true(answer.complete && answer.keep_alive);
+    assert_int_equal(answer.body_len, 16 * 1024 * 1024);
+    expect_end(w, fd);
+    assert_true(server_is_idle(w->server));
 }
 
 static void server_free_ends_everything_that_is_open(void **state)
@@ -1288,8 +1333,10 @@ int main(void)
         TEST(server_does_not_time_a_parked_exchange),
         TEST(server_ends_a_reader_that_does_not_take_its_answer),
         TEST(server_drain_closes_idle_connections_and_lets_requests_finish),
+        TEST(server_drain_says_close_in_streams_that_begin_later),
         TEST(server_drain_serves_what_is_queued_and_accepts_no_more),
         TEST(server_drain_serves_a_request_that_came_just_before),
+        TEST(server_drain_closes_after_an_answer_that_was_on_its_way),
         TEST(server_free_ends_everything_that_is_open),
         TEST(server_stops_accepting_at_the_connection_limit),
         TEST(server_closes_the_longest_idle_connection_for_a_new_one),

@@ -564,13 +564,13 @@ static void upstream_says_that_nobody_listens(void **state)
 {
     struct world *w = *state;
     struct call call = {0};
-    open_upstream(w, PATIENT);
     (void)close(w->listen_fd);
+    w->listen_fd = wire_bind(&w->port);
+    open_upstream(w, PATIENT);
     start(w, &call, "GET", "");
     finish(w, &call);
     assert_int_equal(call.rc, UPSTREAM_CONNECT);
     assert_non_null(call.detail);
-    w->listen_fd = wire_listen(&w->port);
 }
 
 static void upstream_gives_up_connecting_in_time(void **state)
@@ -682,6 +682,10 @@ static void upstream_pause_stops_the_bytes_and_resume_goes_on(void **state)
     assert_true(at_pause <= 2 * ONE_READ);
     spin_for(&w->spin, 20);
     assert_int_equal(call.body.len, at_pause);
+    /* What waits to be read must not keep the loop turning. */
+    int64_t start_ms = wire_real_ms();
+    loop_turn(w->loop, 30);
+    assert_true(wire_real_ms() - start_ms >= 25);
     /* Waiting for our own client is not the upstream's idleness. */
     test_clock_skip_ms(300000);
     spin_for(&w->spin, 5);
@@ -754,6 +758,7 @@ static void upstream_hands_on_an_answer_that_came_before_the_request_was_out(voi
     }
     /* A connection with half a request on it is not used again. */
     assert_int_equal(upstream_engine_stats(w->engine).connects, 2);
+    assert_int_equal(upstream_engine_stats(w->engine).reuses, 0);
     free(bytes);
 }
 

@@ -62,17 +62,24 @@ static inline void spin_for(const struct spin *spin, int64_t ms)
         }                                                       \
     } while (0)
 
-/* A socket that listens on a free port of 127.0.0.1. */
-static inline int wire_listen(uint16_t *ret_port)
+/* A socket on a free port of 127.0.0.1 that does not listen: the port is taken, and whoever
+ * connects to it is refused. */
+static inline int wire_bind(uint16_t *ret_port)
 {
     struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(addr);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
     assert_int_equal(bind(fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
-    assert_int_equal(listen(fd, 128), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
     *ret_port = ntohs(addr.sin_port);
+    return fd;
+}
+
+static inline int wire_listen(uint16_t *ret_port)
+{
+    int fd = wire_bind(ret_port);
+    assert_int_equal(listen(fd, 128), 0);
     return fd;
 }
 
