@@ -21,6 +21,9 @@
 #include "net/loop.h"
 #include "proto/http1_response.h"
 
+/* A body up to this size is copied behind its head and leaves in one system call. */
+#define UPSTREAM_JOIN_BYTES (16U * 1024)
+
 struct upstream_engine; /* one per worker */
 struct upstream;        /* one per upstream server and worker */
 struct upstream_call;

@@ -7,6 +7,9 @@
 #include "gate/worker.h"
 #include "proto/field.h"
 
+/* More than most heads that go up need. */
+#define USUAL_HEAD_BYTES 2048
+
 /* ---- the answer's head ---- */
 
 static bool has_media_type(const struct http1_response_head *head, struct str type)
@@ -258,7 +261,9 @@ bool relay_start(struct txn *txn)
         .handler = &handler,
         .ctx = txn,
     };
-    int r = buf_reserve(&request.head, 2048 + request.body.len % 16384);
+    /* one allocation for an ordinary head and a body that leaves with it */
+    int r = buf_reserve(&request.head,
+                        USUAL_HEAD_BYTES + size_min(request.body.len, UPSTREAM_JOIN_BYTES));
     if (r == 0)
         r = relay_append_head(txn, &request.head);
     if (r < 0) {

@@ -76,7 +76,7 @@ static ssize_t refuse_bytes(struct client *client)
 
 static ssize_t refuse_late(struct client *client)
 {
-    return refuse(client, 408, "client_timeout", "the request did not arrive in time");
+    return refuse(client, 408, "client_timeout", "The request did not arrive in time");
 }
 
 /* The first byte of a message starts the clock; the end of its head starts it anew for the body. A

@@ -330,7 +330,8 @@ struct upstream_call *upstream_start(struct upstream *upstream, struct upstream_
     call->ctx = request->ctx;
     call->timer.fn = call_on_timer;
     /* A small body goes out in one system call with its head. */
-    if (call->body.len > 0 && call->body.len <= 16384 && buf_append(&call->head, call->body) == 0)
+    if (call->body.len > 0 && call->body.len <= UPSTREAM_JOIN_BYTES &&
+        buf_append(&call->head, call->body) == 0)
         call->body = (struct str){0};
     if (upstream_dispatch(call, false) < 0) {
         call_free(call);
