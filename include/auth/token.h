@@ -13,6 +13,7 @@
 #include "base/secret.h"
 #include "base/str.h"
 #include "policy/config.h"
+#include "proto/claims.h"
 #include "proto/jws.h"
 
 /* Every way a credential can fail, one name each: metrics and logs use token_rc_name(), clients see
@@ -60,8 +61,11 @@ const char *token_rc_description(enum token_rc rc);
 /* The digits and a NUL for the SHA-256 of a token, whatever the check says about it. */
 void token_fingerprint(const uint8_t digest[SHA256_LEN], char ret_hex[TOKEN_FINGERPRINT_LEN + 1]);
 
-/* What a verified token says. Immutable and counted with plain references: it belongs to one worker
- * thread. Strings borrow from CLAIMS. */
+struct assertion;
+
+/* What a verified token says. Counted with plain references: it belongs to one worker thread, and
+ * is used with the config that it was checked under. Immutable but for the assertions kept with it
+ * (auth/assertion.h). Strings borrow from CLAIMS. */
 struct identity {
     unsigned refs;
     size_t issuer_index; /* in config_data.issuers */
@@ -75,6 +79,8 @@ struct identity {
     json_t *claims; /* the payload object, owned by the identity; read only */
     struct str kid; /* of the key that verified it, owned by the identity */
     uint8_t thumbprint[JWK_THUMBPRINT_LEN]; /* of the same key */
+    struct assertion *assertions;           /* one for each route that wants one; a list, owned */
+    size_t assertion_bytes;                 /* what they take */
 };
 
 struct identity *identity_ref(struct identity *identity);
@@ -100,10 +106,12 @@ enum token_rc token_check(const struct token_context *context, struct str token,
  * before (cache): issuer accepted by the route, its keys not too old, audience, exp, nbf. */
 enum token_rc token_recheck(const struct token_context *context, const struct identity *identity);
 
+/* Rules 17 to 21 alone, on a payload that claims_decode() gave, whoever signed it: one of the steps
+ * of token_check(), and all that `portcullis explain` can check without keys. */
+enum token_rc token_check_claims(const struct token_context *context, const json_t *payload,
+                                 struct claims *ret_claims);
+
 /* Rule 25: the keys of this issuer are so old that at least one refresh failed. */
 bool token_keys_are_stale(const struct token_context *context, size_t issuer_index);
-
-/* Rule 22: the identity holds every scope of the route, directly or by scope_implies. */
-bool token_has_route_scopes(const struct route *route, const struct identity *identity);
 
 #endif

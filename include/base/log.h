@@ -17,14 +17,19 @@
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 enum log_format { LOG_FORMAT_JSON, LOG_FORMAT_TEXT };
 
+/* The part of a time down to the second, made once per second; zeroed at birth. */
+struct log_stamp {
+    int64_t second;
+    char text[24]; /* "2026-11-21T03:00:00" */
+};
+
 struct log {
     int fd;
     enum log_level level;
     enum log_format format;
     bool colour; /* text format only */
     struct buf pending;
-    int64_t second;         /* that STAMP shows */
-    char stamp[24];         /* "2026-11-21T03:00:00" */
+    struct log_stamp stamp;
     uint64_t dropped;       /* lines lost since the last report */
     uint64_t dropped_total; /* lines lost in all, for the metrics */
 };
@@ -63,5 +68,11 @@ void log_write(struct log *log, const struct clock *when, enum log_level level, 
     } while (0)
 
 void log_flush(struct log *log);
+
+/* Appends WHEN in UTC with milliseconds (RFC 3339): "2026-11-21T03:00:00.123Z". */
+void log_append_time(struct log_stamp *stamp, const struct clock *when, struct buf *out);
+/* Appends FIELDS as the inside of a JSON object, a comma before each; absent strings are left out.
+ */
+void log_append_json_fields(const struct log_field *fields, size_t n_fields, struct buf *out);
 
 #endif

@@ -29,7 +29,9 @@ struct command {
 extern const struct command command_serve;
 extern const struct command command_check;
 extern const struct command command_print;
+extern const struct command command_explain;
 extern const struct command command_schema;
+extern const struct command command_audit;
 extern const struct command command_healthcheck;
 extern const struct command command_version;
 

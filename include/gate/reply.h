@@ -10,6 +10,7 @@
 #include "auth/token.h"
 #include "base/str.h"
 #include "net/server.h"
+#include "policy/rules.h"
 
 struct txn;
 
@@ -30,13 +31,29 @@ void reply_unauthenticated(struct txn *txn, const char *reason);
 void reply_invalid_request(struct txn *txn, const char *reason, const char *description);
 /* 401 invalid_token, or 503 for TOKEN_NO_KEYS. */
 void reply_token(struct txn *txn, enum token_rc rc);
-/* 403 insufficient_scope with all scopes of the route. */
-void reply_insufficient_scope(struct txn *txn);
+/* 403: DECISION denies. SCOPES is all that this request needs, for VERDICT_STEP_UP; absent: the
+ * route's. */
+void reply_denied(struct txn *txn, const struct decision *decision, struct str scopes);
+/* 200 with a result that says so for every denied tool call of the request, or batch; the other
+ * requests of a batch get an error. */
+void reply_tool_errors(struct txn *txn, const struct decision *decision);
 
-/* A failure on the MCP level: on a POST with a JSON-RPC id, a JSON-RPC error with that id (code
- * -32000, for 504 -32001, as MCP SDKs have them), else as reply_refuse(). */
+/* A refusal on the MCP level: a JSON-RPC error under the id of the request, or null. For a GET or
+ * DELETE the body is that of reply_refuse(). REASON and TEXT are static. 503 has Retry-After. */
+struct mcp_refusal {
+    unsigned status;
+    int code;
+    const char *reason;
+    const char *text;
+};
+void reply_mcp(struct txn *txn, const struct mcp_refusal *refusal);
+
+/* A failure of the upstream or of the gate: on a POST with a JSON-RPC id, a JSON-RPC error with
+ * that id (code -32000, for 504 -32001, as MCP SDKs have them), else as reply_refuse(). */
 void reply_gateway(struct txn *txn, const struct refusal *refusal);
 
+/* The public keys of assertions. */
+void reply_assertion_keys(struct txn *txn);
 /* The metadata document, its preflight, and the preflight of the MCP endpoint. */
 void reply_metadata(struct txn *txn);
 void reply_metadata_preflight(struct txn *txn);

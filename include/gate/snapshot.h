@@ -10,6 +10,7 @@
 
 #include "auth/jwks.h"
 #include "auth/keyset.h"
+#include "auth/session.h"
 #include "policy/config.h"
 
 struct snapshot {
@@ -19,9 +20,10 @@ struct snapshot {
     struct keyset **keysets;        /* one per issuer, references, NULL: never loaded */
     struct jwks_status **statuses;  /* one per issuer, references */
     size_t *labels;                 /* the metrics label of every route */
+    uint8_t session_key[SESSION_KEY_LEN];
 };
 
-/* Takes a reference of CONFIG; the arrays are zeroed, to be filled before it is shared. NULL when
+/* Takes a reference of CONFIG; all else is zeroed, to be filled before it is shared. NULL when
  * memory is short. */
 struct snapshot *snapshot_new(struct config *config);
 struct snapshot *snapshot_ref(struct snapshot *snapshot);

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "auth/session.h"
 #include "auth/token.h"
 #include "base/list.h"
 #include "base/str.h"
@@ -15,7 +16,10 @@
 #include "net/server.h"
 #include "net/upstream.h"
 #include "policy/route.h"
+#include "policy/rules.h"
+#include "proto/mcp.h"
 
+struct list_filter;
 struct worker;
 struct route_set;
 
@@ -38,6 +42,9 @@ struct request {
     struct str content_type;  /* absent without one */
     struct str forwarded_for; /* all its lines as one list, in the arena */
     struct str cors_headers;  /* Access-Control-Request-Headers, absent without one */
+    struct mcp_head mcp;      /* what mirrors the body */
+    struct str session;       /* Mcp-Session-Id, absent without one */
+    unsigned n_session;
 };
 /* Reads the head. */
 struct request request_read(const struct exchange_head *head, struct arena *arena);
@@ -47,18 +54,28 @@ enum relay_state {
     RELAY_NONE,
     RELAY_WAITING,    /* for the upstream's head */
     RELAY_COLLECTING, /* a small answer, sent in one piece when it is complete */
+    RELAY_FILTERING,  /* a list in JSON, sent when it is complete and filtered */
     RELAY_STREAMING,
     RELAY_DONE,
+};
+
+/* One decision: a POST has one for each thing that it calls, and one for each response in it. */
+struct txn_decision {
+    const struct mcp_message *message;
+    const struct mcp_call *call; /* NULL: a response, which calls nothing */
+    struct decision decision;
 };
 
 struct relay {
     enum relay_state state;
     struct upstream_call *call;
-    unsigned status;     /* the upstream's; 0 while none came */
-    bool events;         /* the answer is an event stream */
-    struct reply *reply; /* the answer under construction, in the arena */
-    struct buf body;     /* with RELAY_COLLECTING */
-    uint64_t bytes;      /* of the upstream's body */
+    unsigned status;            /* the upstream's; 0 while none came */
+    bool events;                /* the answer is an event stream */
+    struct reply *reply;        /* the answer under construction, in the arena */
+    struct buf body;            /* with RELAY_COLLECTING */
+    uint64_t bytes;             /* of the upstream's body */
+    struct list_filter *filter; /* NULL: the answer passes as it is */
+    bool plain;                 /* libmicrohttpd can send its fields */
 };
 
 struct txn {
@@ -80,16 +97,29 @@ struct txn {
     const struct jwks_status *key_status; /* of the issuer whose keys it waits for */
     bool key_waited;                      /* this transaction has had its one wait for keys */
     bool body_ready;
-    bool origin_ok;           /* a browser's origin that may see the answer */
-    bool replied;             /* an answer was given to the exchange */
-    unsigned stage;           /* index in the table of stages */
-    unsigned status;          /* of the answer; 0 while there is none */
-    const char *reason;       /* why it ended as it did: static text, for logs and metrics */
-    const char *detail;       /* more about a fault: static text or NULL */
-    struct str client_ip;     /* the client, as far as trusted proxies vouch for it */
-    struct str forwarded_for; /* what the upstream is told: X-Forwarded-For */
+    bool origin_ok;                 /* a browser's origin that may see the answer */
+    bool replied;                   /* an answer was given to the exchange */
+    bool is_document;               /* metadata or a preflight: for everybody, nothing is decided */
+    bool passed;                    /* every stage let it pass: it went upstream */
+    unsigned stage;                 /* index in the table of stages */
+    unsigned status;                /* of the answer; 0 while there is none */
+    const char *reason;             /* why it ended as it did: static text, for logs and metrics */
+    const char *detail;             /* more about a fault: static text or NULL */
+    struct str client_ip;           /* the client, as far as trusted proxies vouch for it */
+    struct str forwarded_for;       /* what the upstream is told: X-Forwarded-For */
+    struct mcp_body body;           /* what the POST says; no messages before the inspect stage */
+    struct str rpc_id;              /* JSON text of the id of its only request; absent without */
+    struct txn_decision *decisions; /* from the decide stage on */
+    size_t n_decisions;
+    struct str session;   /* the upstream's id of the session it belongs to; absent: none */
+    struct str assertion; /* the signed statement about the caller; absent: none */
+    bool filters;         /* its answer may carry a list, which is filtered */
     struct relay relay;
 };
+
+/* The caller, as the rules see it, and as the owner of sessions; after the token stage. */
+struct caller txn_caller(const struct txn *txn);
+struct session_owner txn_session_owner(const struct txn *txn);
 
 /* Puts TXN on the list of those that go on in this turn. */
 void txn_mark(struct txn *txn);

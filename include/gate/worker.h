@@ -14,6 +14,7 @@
 #include "net/mailbox.h"
 #include "net/server.h"
 #include "net/upstream.h"
+#include "ops/audit.h"
 #include "ops/metrics.h"
 #include "proto/jws.h"
 
@@ -48,6 +49,9 @@ struct worker {
     struct snapshot *snapshot;
     struct route_set *routes;
     struct metrics *metrics; /* the fleet's, written by us */
+    struct audit *audit;     /* the fleet's; NULL: off */
+    struct buf audit_record; /* the one that is being written */
+    struct log_stamp audit_stamp;
     struct log log;
     struct rng rng;
     struct list txns;
@@ -70,6 +74,7 @@ struct worker {
 struct worker_options {
     struct snapshot *snapshot; /* a reference is taken */
     struct metrics *metrics;
+    struct audit *audit;   /* NULL: off; outlives the worker */
     struct log log;        /* this worker's own */
     const int *listen_fds; /* stay the caller's */
     size_t n_listen_fds;

@@ -7,6 +7,7 @@
 #define OPS_METRICS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -15,6 +16,10 @@
 #define METRICS_MAX_ROUTES 64 /* more routes share the label "other" */
 #define METRICS_SLOTS 1024    /* different (route, status, reason) of one worker */
 #define METRICS_BUCKETS 14
+#define METRICS_TOOLS 256          /* different (route, tool) of one worker */
+#define METRICS_TOOL_NAME_BYTES 64 /* longer names are cut, and end in "..." */
+
+struct audit_stats; /* ops/audit.h */
 
 /* Names for the route label, the same in all workers; a route keeps its index over reloads. */
 struct metrics_labels {
@@ -33,6 +38,15 @@ struct metrics_slot {
     atomic_ullong count;
 };
 
+/* A tool that was called; route and name never change once the tool's hash is published. */
+struct metrics_tool {
+    atomic_ullong allowed;
+    atomic_ullong denied;
+    uint16_t route;
+    uint8_t name_len;
+    char name[METRICS_TOOL_NAME_BYTES]; /* UTF-8 without control characters */
+};
+
 struct metrics {
     struct metrics_slot slots[METRICS_SLOTS];
     atomic_ullong unslotted; /* requests that found no slot */
@@ -40,6 +54,12 @@ struct metrics {
         atomic_ullong buckets[METRICS_BUCKETS + 1];
         atomic_ullong sum_us;
     } duration[METRICS_MAX_ROUTES];
+    atomic_uint tool_hashes[METRICS_TOOLS]; /* 0: free. Written behind its row of tools */
+    struct metrics_tool tools[METRICS_TOOLS];
+    struct {
+        atomic_ullong allowed;
+        atomic_ullong denied;
+    } other_tools[METRICS_MAX_ROUTES];
     atomic_ullong cache_hits;
     atomic_ullong cache_misses;
     atomic_ullong cache_evictions;
@@ -57,6 +77,10 @@ struct metrics {
 /* One finished request. REASON is static text ("ok", "wrong_audience", ...). */
 void metrics_request(struct metrics *metrics, size_t route, unsigned status, const char *reason,
                      int64_t duration_us);
+/* One decision about a call of TOOL, any bytes. Only an allowed call gives a tool a row of its own,
+ * so that strangers cannot fill the table with names they make up: a denied call of a tool without
+ * one, and every tool past METRICS_TOOLS, is counted as the tool "other". */
+void metrics_tool_call(struct metrics *metrics, size_t route, struct str tool, bool allowed);
 /* Sets a counter or gauge that its owner keeps elsewhere. */
 #define METRICS_SET(metrics, field, value) \
     atomic_store_explicit(&(metrics)->field, (value), memory_order_relaxed)
@@ -76,6 +100,7 @@ struct metrics_page {
     size_t n_workers;
     const struct metrics_issuer *issuers;
     size_t n_issuers;
+    const struct audit_stats *audit; /* NULL: there is no audit log */
     const char *version;
     int64_t started_s; /* wall clock */
     uint64_t reloads_ok;

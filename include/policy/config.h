@@ -16,12 +16,15 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "proto/mcp.h"
 
 /* Limits of the file itself. */
 #define CONFIG_MAX_FILE_BYTES (4U * 1024 * 1024)
 #define CONFIG_MAX_ROUTES 1000
 #define CONFIG_MAX_ISSUERS 64
 #define CONFIG_MAX_WORKERS 64
+#define CONFIG_MAX_RULES 1000 /* of one route */
+#define CONFIG_MAX_TESTS 10000
 
 /* Where to listen: a TCP address or a unix socket. */
 struct listen_address {
@@ -57,6 +60,18 @@ struct identity_header {
     size_t n_claims;
 };
 
+struct jws_signer;
+
+/* The signed statement about the caller that goes upstream (routes[].upstream.assertion). */
+struct assertion_config {
+    struct str header;              /* name of the field; absent: no assertion */
+    struct jws_signer *const *keys; /* the first one signs, all are published */
+    size_t n_keys;                  /* 0: no assertion */
+    int64_t ttl_s;
+    const struct str *claims; /* further claims, copied from the token */
+    size_t n_claims;
+};
+
 struct upstream_config {
     struct str url; /* as configured, absolute http or https, no fragment, no userinfo */
     bool tls;
@@ -75,6 +90,7 @@ struct upstream_config {
     int64_t response_timeout_ms; /* until the head of the answer */
     int64_t idle_timeout_ms;     /* between bytes of the answer; 0 = none */
     uint32_t max_connections;    /* per worker; 0 = no limit */
+    struct assertion_config assertion;
 };
 
 /* One entry of scope_implies: holding NAME means holding every one of IMPLIED. */
@@ -82,6 +98,46 @@ struct scope_implication {
     struct str name;
     const struct str *implied;
     size_t n_implied;
+};
+
+/* Where granted names are read from (routes[].authorize_on). */
+enum authorize_on {
+    AUTHORIZE_ON_SCOPE,
+    AUTHORIZE_ON_PERMISSIONS,
+    AUTHORIZE_ON_EITHER,
+    AUTHORIZE_ON_BOTH,
+};
+
+/* How a denial of a rule looks (routes[].on_deny). */
+enum on_deny { ON_DENY_CHALLENGE, ON_DENY_TOOL_ERROR };
+
+/* What a rule says about the calls that it matches. */
+enum rule_effect {
+    RULE_ALLOW,   /* any caller who passed the route */
+    RULE_DENY,    /* nobody */
+    RULE_REQUIRE, /* who meets all of scopes, permission and claims */
+};
+
+/* CLAIM must have, or be an array with, one of VALUES. */
+struct rule_claim {
+    struct str name; /* top-level claim; "/act/sub": an RFC 6901 pointer into the claims */
+    json_t *values;  /* array of strings, numbers and booleans; the config's, read only */
+};
+
+struct globs {
+    const struct str *items;
+    size_t n;
+};
+
+struct rule {
+    struct str pointer;                  /* where it stands in the policy: "/routes/0/rules/2" */
+    struct globs targets[MCP_N_TARGETS]; /* by kind of target; MCP_NO_TARGET: methods */
+    enum rule_effect effect;
+    const struct str *scopes;
+    size_t n_scopes;
+    struct str permission; /* with {name}; absent: none */
+    const struct rule_claim *claims;
+    size_t n_claims;
 };
 
 struct route {
@@ -115,6 +171,14 @@ struct route {
     const struct str *stripped;
     size_t n_stripped;
     size_t max_body_bytes;
+    size_t max_inspect_bytes; /* of an answer, or an event, that is looked into */
+    enum authorize_on authorize_on;
+    const struct rule *rules;
+    size_t n_rules;
+    bool default_allows; /* a call that no rule matches */
+    bool filters_lists;
+    enum on_deny on_deny;
+    bool binds_sessions;
     struct upstream_config upstream;
 };
 
@@ -131,6 +195,11 @@ struct limits_config {
     uint32_t connections; /* 0: derived from RLIMIT_NOFILE */
     int64_t client_timeout_ms;
     int64_t drain_timeout_ms;
+};
+
+struct audit_config {
+    struct str file; /* absent: no audit; "-": standard output */
+    bool fail_open;  /* calls go on when the record cannot be written */
 };
 
 struct config; /* counted; see below */
@@ -155,7 +224,11 @@ struct config_data {
     enum log_format log_format;
     const struct str *insecure; /* names of the switches that are on, to be printed at start */
     size_t n_insecure;
-    struct str digest; /* SHA-256 of the file, hex */
+    struct str session_secret; /* absent: random at start */
+    struct audit_config audit;
+    struct str assertion_jwks; /* JSON, the public keys of all assertions; absent: there are none */
+    size_t n_tests;            /* of the policy itself; all of them passed */
+    struct str digest;         /* SHA-256 of the file, hex */
 };
 
 /* How names outside the file are looked up; tests give their own. */

@@ -7,11 +7,16 @@
 #include "base/str.h"
 #include "policy/config.h"
 
-enum route_kind { ROUTE_NONE, ROUTE_MCP, ROUTE_METADATA };
+enum route_kind {
+    ROUTE_NONE,
+    ROUTE_MCP,
+    ROUTE_METADATA,
+    ROUTE_ASSERTION_KEYS, /* /.well-known/portcullis/jwks.json, when a route has an assertion */
+};
 
 struct route_match {
     enum route_kind kind;
-    const struct route *route; /* NULL with ROUTE_NONE */
+    const struct route *route; /* NULL unless ROUTE_MCP or ROUTE_METADATA */
 };
 
 /* PATH is the raw path of the request target, without query. The mount path matches with and

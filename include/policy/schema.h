@@ -21,6 +21,7 @@
 #define SCHEMA_OBJECT 0x10U
 #define SCHEMA_ARRAY 0x20U   /* its elements have a row of their own, PATH[] */
 #define SCHEMA_STRINGS 0x40U /* an array of different strings of the row's unit */
+#define SCHEMA_SCALARS 0x80U /* an array of different strings, numbers and booleans */
 
 /* What the strings of a row mean. */
 enum schema_unit {
@@ -38,7 +39,10 @@ enum schema_unit {
     UNIT_SCOPE,
     UNIT_ORIGIN,
     UNIT_CLAIM,
-    UNIT_ANY, /* a key of a later release: its value is not looked at */
+    UNIT_GLOB,       /* see policy/rules.h */
+    UNIT_PERMISSION, /* a scope, with {name} in it */
+    UNIT_PEM,        /* text with line breaks, no path */
+    UNIT_ANY,        /* not looked at: an object of any members, or a key of a later release */
 };
 
 #define SCHEMA_REQUIRED 0x1U

@@ -16,6 +16,8 @@
 #define FIELD_RESPONSE_STRIP 0x4U /* never goes to the client as the upstream sent it */
 #define FIELD_SINGLE 0x8U         /* a request that carries it twice is refused */
 
+#define FIELD_MIRROR 0x10U /* repeats what the body says (MCP): the gate answers for two */
+
 #define FIELD_F_HOP (FIELD_HOP_BY_HOP | FIELD_REQUEST_STRIP | FIELD_RESPONSE_STRIP)
 #define FIELD_F_FRAME (FIELD_REQUEST_STRIP | FIELD_RESPONSE_STRIP | FIELD_SINGLE)
 
@@ -35,12 +37,12 @@
     X(COOKIE2, "cookie2", FIELD_REQUEST_STRIP)                               \
     X(TRAILER, "trailer", FIELD_F_HOP)                                       \
     X(UPGRADE, "upgrade", FIELD_F_HOP)                                       \
-    X(MCP_NAME, "mcp-name", FIELD_SINGLE)                                    \
+    X(MCP_NAME, "mcp-name", FIELD_MIRROR)                                    \
     X(FORWARDED, "forwarded", FIELD_REQUEST_STRIP)                           \
     X(X_REAL_IP, "x-real-ip", FIELD_REQUEST_STRIP)                           \
     X(CONNECTION, "connection", FIELD_F_HOP)                                 \
     X(KEEP_ALIVE, "keep-alive", FIELD_F_HOP)                                 \
-    X(MCP_METHOD, "mcp-method", FIELD_SINGLE)                                \
+    X(MCP_METHOD, "mcp-method", FIELD_MIRROR)                                \
     X(SET_COOKIE, "set-cookie", 0)                                           \
     X(TRACESTATE, "tracestate", 0)                                           \
     X(USER_AGENT, "user-agent", 0)                                           \
@@ -62,6 +64,7 @@
     X(X_ORIGINAL_HOST, "x-original-host", FIELD_REQUEST_STRIP)               \
     X(PROXY_CONNECTION, "proxy-connection", FIELD_F_HOP)                     \
     X(WWW_AUTHENTICATE, "www-authenticate", 0)                               \
+    X(CONTENT_ENCODING, "content-encoding", 0)                               \
     X(X_FORWARDED_HOST, "x-forwarded-host", FIELD_REQUEST_STRIP)             \
     X(X_FORWARDED_PORT, "x-forwarded-port", FIELD_REQUEST_STRIP)             \
     X(TRANSFER_ENCODING, "transfer-encoding", FIELD_F_HOP | FIELD_SINGLE)    \
@@ -73,7 +76,7 @@
     X(X_FORWARDED_PREFIX, "x-forwarded-prefix", FIELD_REQUEST_STRIP)         \
     X(X_FORWARDED_SERVER, "x-forwarded-server", FIELD_REQUEST_STRIP)         \
     X(PROXY_AUTHORIZATION, "proxy-authorization", FIELD_F_HOP)               \
-    X(MCP_PROTOCOL_VERSION, "mcp-protocol-version", FIELD_SINGLE)            \
+    X(MCP_PROTOCOL_VERSION, "mcp-protocol-version", FIELD_MIRROR)            \
     X(X_HTTP_METHOD_OVERRIDE, "x-http-method-override", FIELD_REQUEST_STRIP) \
     X(PROXY_AUTHENTICATION_INFO, "proxy-authentication-info", FIELD_F_HOP)   \
     X(ACCESS_CONTROL_REQUEST_METHOD, "access-control-request-method",        \

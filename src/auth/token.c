@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "auth/assertion.h"
 #include "base/err.h"
-#include "proto/claims.h"
 
 /* What the client is told about rule 7: the usual cause, and where it is cured. */
 #define NO_AUDIENCE_HINT                                                                          \
@@ -79,6 +79,7 @@ struct identity *identity_unref(struct identity *identity)
 {
     if (identity == NULL || --identity->refs > 0)
         return NULL;
+    (void)assertion_free_all(identity->assertions);
     json_decref(identity->claims);
     free(identity);
     return NULL;
@@ -244,11 +245,17 @@ static struct claims_context claims_context_of(const struct token_context *conte
     };
 }
 
+enum token_rc token_check_claims(const struct token_context *context, const json_t *payload,
+                                 struct claims *ret_claims)
+{
+    const struct claims_context claims_context = claims_context_of(context);
+    return rc_of_claims(claims_check(payload, &claims_context, ret_claims));
+}
+
 /* Rules 17 to 21. */
 static enum token_rc check_claims(struct check *check)
 {
-    const struct claims_context context = claims_context_of(check->context);
-    return rc_of_claims(claims_check(check->payload, &context, &check->claims));
+    return token_check_claims(check->context, check->payload, &check->claims);
 }
 
 /* The order of docs/TOKENS.md: cheap first, and nothing believed before the signature. */
@@ -320,26 +327,4 @@ enum token_rc token_recheck(const struct token_context *context, const struct id
     if (rc == CLAIMS_OK)
         rc = claims_check_clock(&claims_context, identity->exp_s, identity->nbf_s);
     return rc_of_claims(rc);
-}
-
-static bool is_implied(const struct route *route, struct str granted, struct str name)
-{
-    for (size_t i = 0; i < route->n_implies; i++) {
-        const struct scope_implication *implication = &route->implies[i];
-        if (!scope_has(granted, implication->name))
-            continue;
-        for (size_t j = 0; j < implication->n_implied; j++)
-            if (str_eq(implication->implied[j], name))
-                return true;
-    }
-    return false;
-}
-
-bool token_has_route_scopes(const struct route *route, const struct identity *identity)
-{
-    for (size_t i = 0; i < route->n_scopes; i++)
-        if (!scope_has(identity->scope, route->scopes[i]) &&
-            !is_implied(route, identity->scope, route->scopes[i]))
-            return false;
-    return true;
 }

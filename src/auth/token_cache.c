@@ -19,7 +19,8 @@ struct entry {
     struct entry *next; /* in its bucket */
     uint8_t digest[SHA256_LEN];
     struct identity *identity; /* one reference */
-    size_t bytes;
+    size_t bytes;              /* all of it, with the assertions counted so far */
+    size_t assertion_bytes;    /* of these, those of the identity's assertions */
     size_t token_len;
     char token[];
 };
@@ -111,6 +112,27 @@ static void end_entry(struct token_cache *cache, struct entry *entry)
     free(entry);
 }
 
+/* There is one. */
+static void end_oldest(struct token_cache *cache)
+{
+    struct list *oldest = list_first(&cache->by_use);
+    end_entry(cache, LIST_ENTRY(oldest, struct entry, by_use));
+    cache->stats.evictions++;
+}
+
+/* An identity gains assertions after it was put in. Room for them is made at the expense of other
+ * entries only: this one is in use. */
+static void count_assertions(struct token_cache *cache, struct entry *entry)
+{
+    const size_t before = entry->assertion_bytes;
+    const size_t now = entry->identity->assertion_bytes;
+    cache->stats.bytes = cache->stats.bytes - before + now;
+    entry->bytes = entry->bytes - before + now;
+    entry->assertion_bytes = now;
+    while (cache->stats.bytes > cache->max_bytes && list_first(&cache->by_use) != &entry->by_use)
+        end_oldest(cache);
+}
+
 struct identity *token_cache_lookup(struct token_cache *cache, const uint8_t digest[SHA256_LEN],
                                     struct str token, int64_t now_s)
 {
@@ -126,6 +148,7 @@ struct identity *token_cache_lookup(struct token_cache *cache, const uint8_t dig
     cache->stats.hits++;
     list_unlink(&entry->by_use);
     list_append(&cache->by_use, &entry->by_use);
+    count_assertions(cache, entry);
     return identity_ref(entry->identity);
 }
 
@@ -138,6 +161,7 @@ static struct entry *entry_make(const uint8_t digest[SHA256_LEN], struct str tok
     *entry = (struct entry){
         .identity = identity_ref(identity),
         .bytes = bytes,
+        .assertion_bytes = identity->assertion_bytes,
         .token_len = token.len,
     };
     memcpy(entry->digest, digest, SHA256_LEN);
@@ -148,18 +172,15 @@ static struct entry *entry_make(const uint8_t digest[SHA256_LEN], struct str tok
 static void make_room(struct token_cache *cache, size_t bytes)
 {
     while (cache->stats.entries >= cache->max_entries ||
-           cache->stats.bytes > cache->max_bytes - bytes) {
-        struct list *oldest = list_first(&cache->by_use);
-        end_entry(cache, LIST_ENTRY(oldest, struct entry, by_use));
-        cache->stats.evictions++;
-    }
+           cache->stats.bytes > cache->max_bytes - bytes)
+        end_oldest(cache);
 }
 
 void token_cache_insert(struct token_cache *cache, const uint8_t digest[SHA256_LEN],
                         struct str token, struct identity *identity)
 {
     const size_t bytes = sizeof(struct entry) + token.len + sizeof(*identity) + identity->kid.len +
-                         json_bytes(identity->claims);
+                         json_bytes(identity->claims) + identity->assertion_bytes;
     struct entry *older = find(cache, digest, token);
     if (older != NULL) /* verified twice at once: the newer verdict counts */
         end_entry(cache, older);

@@ -16,30 +16,26 @@ static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
 struct log log_make(int fd, enum log_level level, enum log_format format)
 {
-    return (struct log){.fd = fd,
-                        .level = level,
-                        .format = format,
-                        .pending = buf_make(LOG_MAX_PENDING),
-                        .second = INT64_MIN};
+    return (struct log){
+        .fd = fd, .level = level, .format = format, .pending = buf_make(LOG_MAX_PENDING)};
 }
 
-/* RFC 3339 with milliseconds, UTC. The part down to the second is made once per second. */
-static void append_time(struct log *log, const struct clock *when)
+void log_append_time(struct log_stamp *stamp, const struct clock *when, struct buf *out)
 {
     int64_t second = clock_wall_s(when);
     unsigned ms = (unsigned)(when->wall_us / 1000 % 1000);
     struct tm tm;
-    if (second != log->second) {
+    if (second != stamp->second || stamp->text[0] == '\0') {
         time_t seconds = (time_t)second;
         if (gmtime_r(&seconds, &tm) == NULL ||
-            strftime(log->stamp, sizeof(log->stamp), "%Y-%m-%dT%H:%M:%S", &tm) == 0)
+            strftime(stamp->text, sizeof(stamp->text), "%Y-%m-%dT%H:%M:%S", &tm) == 0)
             return;
-        log->second = second;
+        stamp->second = second;
     }
     char millis[] = {'.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10),
                      'Z'};
-    (void)buf_append_cstr(&log->pending, log->stamp);
-    (void)buf_append(&log->pending, str_make(millis, sizeof(millis)));
+    (void)buf_append_cstr(out, stamp->text);
+    (void)buf_append(out, str_make(millis, sizeof(millis)));
 }
 
 static void append_i64(struct buf *out, int64_t value)
@@ -71,17 +67,8 @@ static bool field_is_absent(const struct log_field *field)
     return field->kind == LOG_KIND_STR && !str_is_set(field->s);
 }
 
-static void append_json_line(struct log *log, const struct clock *when, enum log_level level,
-                             const char *event, const struct log_field *fields, size_t n_fields)
+void log_append_json_fields(const struct log_field *fields, size_t n_fields, struct buf *out)
 {
-    struct buf *out = &log->pending;
-    (void)buf_append(out, STR("{\"time\":\""));
-    append_time(log, when);
-    (void)buf_append(out, STR("\",\"level\":\""));
-    (void)buf_append_cstr(out, level_names[level]);
-    (void)buf_append(out, STR("\",\"event\":\""));
-    (void)buf_append_cstr(out, event);
-    (void)buf_append_char(out, '"');
     for (size_t i = 0; i < n_fields; i++) {
         if (field_is_absent(&fields[i]))
             continue;
@@ -90,6 +77,20 @@ static void append_json_line(struct log *log, const struct clock *when, enum log
         (void)buf_append(out, STR("\":"));
         append_value(out, &fields[i]);
     }
+}
+
+static void append_json_line(struct log *log, const struct clock *when, enum log_level level,
+                             const char *event, const struct log_field *fields, size_t n_fields)
+{
+    struct buf *out = &log->pending;
+    (void)buf_append(out, STR("{\"time\":\""));
+    log_append_time(&log->stamp, when, out);
+    (void)buf_append(out, STR("\",\"level\":\""));
+    (void)buf_append_cstr(out, level_names[level]);
+    (void)buf_append(out, STR("\",\"event\":\""));
+    (void)buf_append_cstr(out, event);
+    (void)buf_append_char(out, '"');
+    log_append_json_fields(fields, n_fields, out);
     (void)buf_append(out, STR("}\n"));
 }
 
@@ -98,7 +99,7 @@ static void append_text_line(struct log *log, const struct clock *when, enum log
 {
     static const char *const colours[] = {"\033[31m", "\033[33m", "\033[32m", "\033[2m"};
     struct buf *out = &log->pending;
-    append_time(log, when);
+    log_append_time(&log->stamp, when, out);
     (void)buf_printf(out, " %s%-5s%s %s", log->colour ? colours[level] : "", level_names[level],
                      log->colour ? "\033[0m" : "", event);
     for (size_t i = 0; i < n_fields; i++) {

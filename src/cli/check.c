@@ -9,6 +9,8 @@ static const char help[] =
     "FILE:LINE: error: POINTER: TEXT. Warnings do not make the check fail. Files and variables\n"
     "that the policy refers to ($env, $file, $cred, ca_file ...) are read, nothing is contacted.\n"
     "\n"
+    "The policy's own tests are run: one that comes to another decision is an error, too.\n"
+    "\n"
     "Exit status 0: the policy can be served; 2: it cannot.\n"
     "\n"
     "Examples:\n"
@@ -33,6 +35,8 @@ static void summarise(const char *path, const struct config *config)
         struct str url = json_get_str(json_object_get(route, "upstream"), "url");
         (void)printf("  %.*s -> %.*s\n", STR_ARG(json_get_str(route, "resource")), STR_ARG(url));
     }
+    if (data->n_tests > 0)
+        (void)printf("tests: %zu passed\n", data->n_tests);
 }
 
 static int run_check(int argc, char **argv)

@@ -4,21 +4,26 @@
 #include "base/err.h"
 #include "cli/cli.h"
 
+#define OVERVIEW_WIDTH 26 /* of what is typed, before what it does */
+
 static const struct command *const commands[] = {
-    &command_serve,  &command_check,       &command_print,
-    &command_schema, &command_healthcheck, &command_version,
+    &command_serve,  &command_check, &command_print,       &command_explain,
+    &command_schema, &command_audit, &command_healthcheck, &command_version,
 };
 
 /* Named in the documentation of the product, built later: said plainly instead of "unknown". */
-static const char *const later[] = {"explain", "doctor"};
+static const char *const later[] = {"doctor"};
 
 static void print_overview(FILE *out)
 {
     (void)fprintf(out, "portcullis: an OAuth 2.1 gate in front of MCP servers\n\nusage:\n");
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         const char *help = commands[i]->help;
-        (void)fprintf(out, "  portcullis %-26s %.*s\n", commands[i]->synopsis,
-                      (int)strcspn(help, "\n"), help);
+        const char *synopsis = commands[i]->synopsis;
+        (void)fprintf(out, "  portcullis %-*s", OVERVIEW_WIDTH, synopsis);
+        if (strlen(synopsis) > OVERVIEW_WIDTH)
+            (void)fprintf(out, "\n             %-*s", OVERVIEW_WIDTH, "");
+        (void)fprintf(out, " %.*s\n", (int)strcspn(help, "\n"), help);
     }
     (void)fprintf(out, "\nEvery command has --help. Start with:\n"
                        "  portcullis check policy.json && portcullis serve policy.json\n");

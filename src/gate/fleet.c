@@ -8,6 +8,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/rand.h"
+#include "base/secret.h"
 #include "gate/fleet_int.h"
 #include "net/listen.h"
 
@@ -16,6 +18,7 @@
 #define RESERVED_FDS 24
 #define RESERVED_FDS_PER_WORKER 8
 #define MIN_CONNECTIONS 4
+#define AUDIT_CLOSE_WAIT_MS 2000 /* for the last records */
 
 /* ---- letters from the workers ---- */
 
@@ -86,15 +89,37 @@ static void on_stop_signal(struct fleet *fleet)
     }
 }
 
+static void say_audit_head(struct fleet *fleet)
+{
+    uint64_t seq;
+    char hash[AUDIT_HASH_HEX_LEN + 1];
+    if (fleet->audit == NULL)
+        return;
+    audit_head(fleet->audit, &seq, hash);
+    LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_INFO, "audit_head", LOG_INT("seq", seq),
+        LOG_CSTR("hash", hash));
+}
+
+/* After a rotation; the head of the chain goes into the log, as a witness outside of the file. */
+static void reopen_audit(struct fleet *fleet)
+{
+    if (fleet->audit == NULL)
+        return;
+    say_audit_head(fleet);
+    audit_reopen(fleet->audit);
+}
+
 static void on_signal(struct watch *watch, uint32_t events)
 {
     struct fleet *fleet = CONTAINER_OF(watch, struct fleet, signal_watch);
     struct signalfd_siginfo info;
     (void)events;
     while (read(fleet->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        if (info.ssi_signo == SIGHUP && !fleet->draining)
+        if (info.ssi_signo == SIGHUP && !fleet->draining) {
+            reopen_audit(fleet);
             fleet_reload(fleet);
-        else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+        }
+        if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
             on_stop_signal(fleet);
     }
 }
@@ -150,6 +175,19 @@ static int open_listeners(struct fleet *fleet)
     return 0;
 }
 
+static int open_audit(struct fleet *fleet)
+{
+    const struct audit_config *audit = &config_get(fleet->start_config)->audit;
+    if (!str_is_set(audit->file))
+        return 0;
+    int r = audit_open(audit->file.ptr, &fleet->audit);
+    if (r < 0)
+        LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_ERROR, "audit_open_failed",
+            LOG_CSTR("key", "audit.file"), LOG_STR("file", audit->file),
+            LOG_CSTR("reason", strerrordesc_np(-r)));
+    return r;
+}
+
 static uint32_t connections_per_worker(const struct config_data *data)
 {
     uint64_t nofile = listen_raise_nofile();
@@ -180,6 +218,7 @@ static int start_workers(struct fleet *fleet)
         int r = worker_init(&fleet->workers[i], &(struct worker_options){
                                                     .snapshot = fleet->snapshot,
                                                     .metrics = fleet->metrics[i],
+                                                    .audit = fleet->audit,
                                                     .log = log,
                                                     .listen_fds = fleet->listen_fds,
                                                     .n_listen_fds = fleet->n_listen_fds,
@@ -231,6 +270,10 @@ static int start(struct fleet *fleet)
     if (r == 0)
         r = fleet_open_admin(fleet);
     if (r == 0)
+        r = open_audit(fleet);
+    if (r == 0)
+        r = rand_bytes(fleet->session_key, sizeof(fleet->session_key));
+    if (r == 0)
         r = fleet_load_keys(fleet);
     if (r == 0)
         r = start_workers(fleet);
@@ -257,6 +300,8 @@ static void stop(struct fleet *fleet)
         worker_free(&fleet->workers[i]);
         free(fleet->metrics[i]);
     }
+    say_audit_head(fleet);
+    fleet->audit = audit_close(fleet->audit, AUDIT_CLOSE_WAIT_MS);
     fleet->n_workers = 0; /* letters that are still there reach nobody */
     free(fleet->workers);
     free(fleet->metrics);
@@ -271,6 +316,7 @@ static void stop(struct fleet *fleet)
     if (fleet->signal_fd >= 0)
         (void)close(fleet->signal_fd);
     fleet->loop = loop_free(fleet->loop);
+    secret_wipe(fleet->session_key, sizeof(fleet->session_key));
     (void)config_unref(fleet->start_config);
 }
 

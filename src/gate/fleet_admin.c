@@ -34,7 +34,11 @@ static void answer_metrics(struct fleet *fleet, struct reply *reply)
     }
     for (size_t i = 0; i < fleet->n_keepers; i++)
         add_issuer(fleet, i, &issuers[i]);
+    struct audit_stats audit = {0};
+    if (fleet->audit != NULL)
+        audit = audit_stats(fleet->audit);
     const struct metrics_page page = {
+        .audit = fleet->audit != NULL ? &audit : NULL,
         .labels = &fleet->labels,
         .workers = fleet->metrics,
         .n_workers = fleet->n_workers,

@@ -8,6 +8,7 @@
 #include "gate/fleet.h"
 #include "gate/worker.h"
 #include "net/client.h"
+#include "ops/audit.h"
 
 struct fleet {
     struct fleet_options options;
@@ -34,6 +35,9 @@ struct fleet {
     int admin_fd;
     bool ready; /* said so in the log */
     bool draining;
+    /* Binds sessions while the policy has no session_secret: they end with the process. */
+    uint8_t session_key[SESSION_KEY_LEN];
+    struct audit *audit; /* NULL: off */
     int64_t started_s;
     uint64_t reloads_ok;
     uint64_t reloads_failed;

@@ -17,6 +17,10 @@ static struct snapshot *make_snapshot(struct fleet *fleet, struct config *config
         snapshot->keysets[i] = keyset != NULL ? keyset_ref(keyset) : NULL;
         snapshot->statuses[i] = jwks_status_ref(jwks_keeper_status(keepers[i]));
     }
+    memcpy(snapshot->session_key, fleet->session_key, SESSION_KEY_LEN);
+    if (str_is_set(snapshot->data->session_secret) &&
+        session_key_from_secret(snapshot->data->session_secret, snapshot->session_key) < 0)
+        return snapshot_unref(snapshot);
     for (size_t i = 0; i < snapshot->data->n_routes; i++)
         snapshot->labels[i] = metrics_label(&fleet->labels, snapshot->data->routes[i].resource);
     return snapshot;
@@ -243,6 +247,21 @@ static void log_findings(struct fleet *fleet, const struct diag *diag)
     }
 }
 
+static bool same_audit_file(const struct config_data *a, const struct config_data *b)
+{
+    return str_is_set(a->audit.file) == str_is_set(b->audit.file) &&
+           str_eq(a->audit.file, b->audit.file);
+}
+
+/* Going on with another file than the policy names, or with none, would be an audit that nobody
+ * asked for. */
+static int refuse_audit_change(struct fleet *fleet)
+{
+    LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_ERROR, "reload_needs_restart",
+        LOG_CSTR("pointer", "/audit/file"));
+    return -EBUSY;
+}
+
 void fleet_reload(struct fleet *fleet)
 {
     struct diag diag = {0};
@@ -250,6 +269,8 @@ void fleet_reload(struct fleet *fleet)
     int r = config_load(fleet->options.policy_path, &fleet->options.sources, &diag, &config);
     log_findings(fleet, &diag);
     diag_free(&diag);
+    if (r == 0 && !same_audit_file(config_get(fleet->start_config), config_get(config)))
+        r = refuse_audit_change(fleet);
     if (r == 0)
         r = adopt_config(fleet, config);
     (void)config_unref(config);

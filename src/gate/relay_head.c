@@ -55,18 +55,31 @@ static bool is_ours(const struct route *route, struct str name)
     return false;
 }
 
+/* What a field of the client goes on as; absent: not at all. */
+static struct str value_upstream(const struct txn *txn, const struct http1_field *field,
+                                 enum field_id id)
+{
+    if (id == FIELD_MCP_SESSION_ID && txn->route->binds_sessions)
+        return txn->session;
+    /* Only what can be read can be filtered. */
+    if (id == FIELD_ACCEPT_ENCODING && txn->filters)
+        return (struct str){0};
+    return field->value;
+}
+
 static void append_client_fields(const struct txn *txn, struct buf *out)
 {
     const struct exchange_head *head = exchange_head(txn->exchange);
     size_t connection = relay_find_field(head->fields, head->n_fields, FIELD_CONNECTION);
     for (size_t i = 0; i < head->n_fields; i++) {
         const struct http1_field *field = &head->fields[i];
-        unsigned flags = field_flags(field_lookup_folded(field->name));
-        if ((flags & (FIELD_HOP_BY_HOP | FIELD_REQUEST_STRIP)) != 0 ||
-            is_ours(txn->route, field->name) ||
+        enum field_id id = field_lookup_folded(field->name);
+        struct str value = value_upstream(txn, field, id);
+        if ((field_flags(id) & (FIELD_HOP_BY_HOP | FIELD_REQUEST_STRIP)) != 0 ||
+            !str_is_set(value) || is_ours(txn->route, field->name) ||
             relay_is_connection_option(head->fields, head->n_fields, connection, field->name))
             continue;
-        append_field(out, field->name, field->value);
+        append_field(out, field->name, value);
     }
 }
 
@@ -153,6 +166,8 @@ int relay_append_head(const struct txn *txn, struct buf *out)
     if (r < 0)
         return r;
     append_configured(&txn->route->upstream, out);
+    if (str_is_set(txn->assertion))
+        append_field(out, txn->route->upstream.assertion.header, txn->assertion);
     append_length(txn, out);
     (void)buf_append(out, CRLF);
     return out->fault;

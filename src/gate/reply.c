@@ -3,16 +3,16 @@
 
 #include <errno.h>
 
+#include "auth/answer.h"
 #include "gate/txn.h"
 #include "gate/worker.h"
-#include "proto/challenge.h"
 #include "proto/field.h"
 #include "proto/jsonrpc.h"
 
 #define MAX_BODY_BYTES (16U * 1024)
-#define MAX_CHALLENGE_BYTES (16U * 1024)
-#define JSONRPC_SERVER_ERROR (-32000) /* also what MCP SDKs call "connection closed" */
-#define JSONRPC_TIMEOUT (-32001)      /* what MCP SDKs call "request timed out" */
+#define MAX_ERROR_DATA_BYTES 256
+/* Names and ids of a whole batch, escaped. */
+#define MAX_TOOL_ERRORS_BYTES (32U * 1024 * 1024)
 
 #define TYPE_JSON STR("application/json")
 #define EXPOSED STR("WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, X-Request-Id")
@@ -115,127 +115,158 @@ void reply_method_not_allowed(struct txn *txn, const char *allow)
     finish(txn, &reply);
 }
 
-/* ---- challenges ---- */
+/* ---- challenges (their texts: auth/answer) ---- */
 
-/* An answer with WWW-Authenticate. Without ERROR the challenge says only where to go. */
-static void reply_challenge(struct txn *txn, const struct refusal *refusal, bool with_error)
+/* SCOPES: with a step-up, all that this request needs; else absent. */
+static void reply_answer(struct txn *txn, const struct answer *answer, struct str scopes)
 {
-    struct buf value = buf_make(MAX_CHALLENGE_BYTES);
-    struct challenge challenge = {
-        .resource_metadata = txn->route->metadata_url,
-        .scope = txn->route->scope_text,
-        .error = with_error ? str_from_cstr(refusal->error) : STR(""),
-        .error_description = with_error ? str_from_cstr(refusal->description) : STR(""),
-    };
-    struct reply reply = begin_error(txn, refusal);
-    if (challenge_append(&challenge, &value) == 0)
-        (void)reply_add(&reply, STR("WWW-Authenticate"), buf_str(&value));
+    CLEANUP(buf_free) struct buf challenge = buf_make(ANSWER_MAX_CHALLENGE_BYTES);
+    struct reply reply = begin_error(txn, &(struct refusal){.status = answer->status,
+                                                            .reason = answer->reason,
+                                                            .error = answer->error,
+                                                            .description = answer->description});
+    if (answer_append_challenge(answer, txn->route, scopes, &challenge) == 0 && challenge.len > 0)
+        (void)reply_add(&reply, STR("WWW-Authenticate"), buf_str(&challenge));
+    if (answer->retry_after)
+        (void)reply_add(&reply, STR("Retry-After"), RETRY_AFTER_S);
     finish(txn, &reply);
-    buf_free(&value);
 }
 
 void reply_unauthenticated(struct txn *txn, const char *reason)
 {
-    reply_challenge(txn,
-                    &(struct refusal){.status = 401,
-                                      .reason = reason,
-                                      .error = "unauthorized",
-                                      .description = "A bearer access token is required"},
-                    false);
+    const struct answer answer = answer_no_credential(reason);
+    reply_answer(txn, &answer, (struct str){0});
 }
 
 void reply_invalid_request(struct txn *txn, const char *reason, const char *description)
 {
-    reply_challenge(txn,
-                    &(struct refusal){.status = 400,
-                                      .reason = reason,
-                                      .error = "invalid_request",
-                                      .description = description},
-                    true);
-}
-
-/* No challenge: a 401 would make clients throw away tokens that are good (rule 24). */
-static void reply_no_keys(struct txn *txn)
-{
-    struct reply reply =
-        begin_error(txn, &(struct refusal){.status = 503,
-                                           .reason = token_rc_name(TOKEN_NO_KEYS),
-                                           .error = "temporarily_unavailable",
-                                           .description = token_rc_description(TOKEN_NO_KEYS)});
-    (void)reply_add(&reply, STR("Retry-After"), RETRY_AFTER_S);
-    finish(txn, &reply);
+    const struct answer answer = answer_invalid_request(reason, description);
+    reply_answer(txn, &answer, (struct str){0});
 }
 
 void reply_token(struct txn *txn, enum token_rc rc)
 {
-    if (rc == TOKEN_NO_KEYS || rc == TOKEN_NO_MEMORY) {
-        reply_no_keys(txn);
-        return;
-    }
-    reply_challenge(txn,
-                    &(struct refusal){.status = 401,
-                                      .reason = token_rc_name(rc),
-                                      .error = "invalid_token",
-                                      .description = token_rc_description(rc)},
-                    true);
+    const struct answer answer = answer_token(rc);
+    reply_answer(txn, &answer, (struct str){0});
 }
 
-void reply_insufficient_scope(struct txn *txn)
+void reply_denied(struct txn *txn, const struct decision *decision, struct str scopes)
 {
-    reply_challenge(
-        txn,
-        &(struct refusal){.status = 403,
-                          .reason = "insufficient_scope",
-                          .error = "insufficient_scope",
-                          .description = "The token lacks a scope that this server needs"},
-        true);
+    const struct answer answer = answer_decision(decision);
+    reply_answer(txn, &answer, scopes);
 }
 
 /* ---- the MCP level ---- */
 
-static int jsonrpc_code(unsigned status)
+/* Members for programs: the reason, and the id under which the log has it. */
+static void append_rpc_error(const struct txn *txn, struct str id, int code, const char *reason,
+                             const char *text, struct buf *body)
 {
-    return status == 504 ? JSONRPC_TIMEOUT : JSONRPC_SERVER_ERROR;
+    CLEANUP(buf_free) struct buf data = buf_make(MAX_ERROR_DATA_BYTES);
+    (void)buf_printf(&data, "{\"reason\":\"%s\",\"request_id\":\"%s\"}", reason, txn->id);
+    (void)jsonrpc_append_error(id,
+                               &(struct jsonrpc_error){.code = code,
+                                                       .message = str_from_cstr(text),
+                                                       .data = buf_str(&data)},
+                               body);
 }
 
-/* Appends the error under the id of the request; false when the body is no request with an id. */
-static bool append_jsonrpc(const struct txn *txn, const struct refusal *refusal, struct buf *body)
-{
-    CLEANUP(json_unref) json_t *id = NULL;
-    CLEANUP(json_unref) json_t *data = NULL;
-    if (txn->request.method != METHOD_POST || !txn->body_ready ||
-        jsonrpc_scan(exchange_body(txn->exchange), txn->route->max_body_bytes, &id) !=
-            JSONRPC_REQUEST)
-        return false;
-    data = json_pack("{s:s, s:s}", "reason", refusal->reason, "request_id", txn->id);
-    const struct jsonrpc_error error = {.code = jsonrpc_code(refusal->status),
-                                        .message = str_from_cstr(refusal->description),
-                                        .data = data};
-    return jsonrpc_append_error(id, &error, body) == 0;
-}
-
-void reply_gateway(struct txn *txn, const struct refusal *refusal)
+void reply_mcp(struct txn *txn, const struct mcp_refusal *refusal)
 {
     struct reply reply = begin(txn, refusal->status, refusal->reason);
+    reply.body.max = MAX_BODY_BYTES + txn->rpc_id.len;
     add_error_fields(&reply);
-    if (!append_jsonrpc(txn, refusal, &reply.body))
-        append_oauth_error(&reply.body, refusal->error, refusal->description, txn->id);
+    append_rpc_error(txn, txn->rpc_id, refusal->code, refusal->reason, refusal->text, &reply.body);
     if (refusal->status == 503)
         (void)reply_add(&reply, STR("Retry-After"), RETRY_AFTER_S);
     finish(txn, &reply);
 }
 
+void reply_gateway(struct txn *txn, const struct refusal *refusal)
+{
+    struct reply reply;
+    if (str_is_set(txn->rpc_id)) {
+        reply_mcp(txn, &(struct mcp_refusal){.status = refusal->status,
+                                             .code = refusal->status == 504 ? JSONRPC_TIMEOUT
+                                                                            : JSONRPC_SERVER_ERROR,
+                                             .reason = refusal->reason,
+                                             .text = refusal->description});
+        return;
+    }
+    reply = begin_error(txn, refusal);
+    if (refusal->status == 503)
+        (void)reply_add(&reply, STR("Retry-After"), RETRY_AFTER_S);
+    finish(txn, &reply);
+}
+
+/* ---- on_deny "tool_error" ---- */
+
+/* The first of its decisions that is a denial, or NULL. */
+static const struct txn_decision *find_denial(const struct txn *txn,
+                                              const struct mcp_message *message)
+{
+    for (size_t i = 0; i < txn->n_decisions; i++)
+        if (txn->decisions[i].message == message &&
+            txn->decisions[i].decision.verdict != VERDICT_ALLOW)
+            return &txn->decisions[i];
+    return NULL;
+}
+
+static void append_tool_answer(const struct txn *txn, const struct mcp_message *message,
+                               struct buf *body)
+{
+    const struct txn_decision *denial = find_denial(txn, message);
+    if (denial == NULL) {
+        append_rpc_error(txn, message->id, JSONRPC_SERVER_ERROR, "batch_denied",
+                         "Not done, because another call of this batch is not permitted", body);
+        return;
+    }
+    (void)buf_append(body, STR("{\"jsonrpc\":\"2.0\",\"id\":"));
+    (void)buf_append(body, message->id);
+    (void)buf_append(body, STR(",\"result\":"));
+    (void)answer_append_tool_error(denial->call->name, mcp_is_modern(message->revision), body);
+    (void)buf_append_char(body, '}');
+}
+
+void reply_tool_errors(struct txn *txn, const struct decision *decision)
+{
+    struct reply reply = begin(txn, 200, decision->reason);
+    const char *before = txn->body.batch ? "[" : "";
+    add_error_fields(&reply);
+    reply.body.max = MAX_TOOL_ERRORS_BYTES;
+    for (size_t i = 0; i < txn->body.n_messages; i++) {
+        if (txn->body.messages[i].kind != MCP_REQUEST)
+            continue;
+        (void)buf_append_cstr(&reply.body, before);
+        append_tool_answer(txn, &txn->body.messages[i], &reply.body);
+        before = ",";
+    }
+    if (txn->body.batch)
+        (void)buf_append_char(&reply.body, ']');
+    finish(txn, &reply);
+}
+
 /* ---- documents and preflights ---- */
 
-void reply_metadata(struct txn *txn)
+static void reply_document(struct txn *txn, const char *reason, struct str json)
 {
-    struct reply reply = begin(txn, 200, "metadata");
+    struct reply reply = begin(txn, 200, reason);
     (void)reply_add(&reply, STR("Content-Type"), TYPE_JSON);
     (void)reply_add(&reply, STR("Cache-Control"), METADATA_CACHING);
     (void)reply_add(&reply, STR("Access-Control-Allow-Origin"), STR("*"));
-    reply.body.max = txn->route->metadata_json.len;
-    (void)buf_append(&reply.body, txn->route->metadata_json);
+    reply.body.max = json.len;
+    (void)buf_append(&reply.body, json);
     finish(txn, &reply);
+}
+
+void reply_metadata(struct txn *txn)
+{
+    reply_document(txn, "metadata", txn->route->metadata_json);
+}
+
+void reply_assertion_keys(struct txn *txn)
+{
+    reply_document(txn, "assertion_keys", txn->snapshot->data->assertion_jwks);
 }
 
 /* What a preflight asks for is what it gets, as long as it is a list of field names: the request

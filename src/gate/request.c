@@ -53,6 +53,18 @@ static void read_field(struct request *request, const struct http1_field *field,
         append_to_list(forwarded_for, field->value);
     } else if (id == FIELD_ACCESS_CONTROL_REQUEST_HEADERS) {
         request->cors_headers = field->value;
+    } else if (id == FIELD_MCP_SESSION_ID) {
+        request->n_session++;
+        request->session = field->value;
+    } else if (id == FIELD_MCP_PROTOCOL_VERSION) {
+        request->mcp.n_revision++;
+        request->mcp.revision = field->value;
+    } else if (id == FIELD_MCP_METHOD) {
+        request->mcp.n_method++;
+        request->mcp.method = field->value;
+    } else if (id == FIELD_MCP_NAME) {
+        request->mcp.n_name++;
+        request->mcp.name = field->value;
     }
 }
 
@@ -72,6 +84,18 @@ struct request request_read(const struct exchange_head *head, struct arena *aren
         request.forwarded_for = arena_str(arena, buf_str(&forwarded_for));
     buf_free(&forwarded_for);
     return request;
+}
+
+struct caller txn_caller(const struct txn *txn)
+{
+    return (struct caller){.scope = txn->identity->scope, .claims = txn->identity->claims};
+}
+
+struct session_owner txn_session_owner(const struct txn *txn)
+{
+    return (struct session_owner){.issuer = txn->identity->issuer,
+                                  .subject = txn->identity->subject,
+                                  .resource = txn->route->resource};
 }
 
 void txn_mark(struct txn *txn)

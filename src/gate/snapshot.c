@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/secret.h"
+
 struct snapshot *snapshot_new(struct config *config)
 {
     struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
@@ -40,6 +42,7 @@ struct snapshot *snapshot_unref(struct snapshot *snapshot)
     free(snapshot->statuses);
     free(snapshot->labels);
     (void)config_unref(snapshot->config);
+    secret_wipe(snapshot->session_key, sizeof(snapshot->session_key));
     free(snapshot);
     return NULL;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "gate/stages.h"
+#include "gate/stages_int.h"
 
 #include "base/err.h"
 #include "gate/relay.h"
 #include "gate/reply.h"
-#include "gate/txn.h"
 #include "gate/worker.h"
 #include "policy/route.h"
+#include "policy/rules.h"
 #include "proto/bearer.h"
 #include "proto/field.h"
 #include "proto/uri.h"
@@ -22,10 +22,11 @@ static enum step answered(struct txn *txn, unsigned status, const char *reason, 
 
 /* ---- 1: what the target names ---- */
 
-static enum step answer_metadata(struct txn *txn)
+static enum step answer_document(struct txn *txn, void (*reply)(struct txn *txn))
 {
+    txn->is_document = true;
     if (txn->request.method == METHOD_GET || txn->request.method == METHOD_HEAD)
-        reply_metadata(txn);
+        reply(txn);
     else if (txn->request.method == METHOD_OPTIONS)
         reply_metadata_preflight(txn);
     else
@@ -38,10 +39,12 @@ static enum step stage_route(struct txn *txn)
     struct route_match match = route_find(txn->snapshot->data, txn->request.path);
     txn->route = match.route;
     switch (match.kind) {
+    case ROUTE_ASSERTION_KEYS:
+        return answer_document(txn, reply_assertion_keys);
     case ROUTE_NONE:
         return answered(txn, 404, "not_found", "not_found", "There is nothing at this path");
     case ROUTE_METADATA:
-        return answer_metadata(txn);
+        return answer_document(txn, reply_metadata);
     case ROUTE_MCP:
         break;
     }
@@ -63,6 +66,7 @@ static enum step stage_origin(struct txn *txn)
         txn->origin_ok = true;
     }
     if (txn->request.method == METHOD_OPTIONS) {
+        txn->is_document = true;
         reply_preflight(txn);
         return STEP_REPLY;
     }
@@ -174,9 +178,11 @@ static enum step stage_token(struct txn *txn)
 
 static enum step stage_admit(struct txn *txn)
 {
-    if (token_has_route_scopes(txn->route, txn->identity))
+    const struct caller caller = txn_caller(txn);
+    const struct decision decision = rules_judge(txn->route, &caller, NULL);
+    if (decision.verdict == VERDICT_ALLOW)
         return STEP_NEXT;
-    reply_insufficient_scope(txn);
+    reply_denied(txn, &decision, (struct str){0});
     return STEP_REPLY;
 }
 
@@ -198,17 +204,21 @@ static enum step stage_body(struct txn *txn)
     return STEP_WAIT;
 }
 
+/* ---- 7 to 10: stages_mcp.c ---- */
+
 /* ---- the last: to the upstream ---- */
 
 static enum step stage_forward(struct txn *txn)
 {
-    return relay_start(txn) ? STEP_WAIT : STEP_REPLY;
+    txn->passed = relay_start(txn);
+    return txn->passed ? STEP_WAIT : STEP_REPLY;
 }
 
 static const struct stage table[] = {
-    {"route", stage_route},     {"origin", stage_origin}, {"bearer", stage_bearer},
-    {"token", stage_token},     {"admit", stage_admit},   {"body", stage_body},
-    {"forward", stage_forward},
+    {"route", stage_route},           {"origin", stage_origin},   {"bearer", stage_bearer},
+    {"token", stage_token},           {"admit", stage_admit},     {"body", stage_body},
+    {"inspect", stage_inspect},       {"decide", stage_decide},   {"session", stage_session},
+    {"credential", stage_credential}, {"forward", stage_forward},
 };
 
 const struct stage *stages(size_t *ret_count)

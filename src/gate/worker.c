@@ -239,6 +239,8 @@ int worker_init(struct worker *worker, const struct worker_options *options)
     list_init(&worker->marked);
     list_init(&worker->key_waiters);
     worker->metrics = options->metrics;
+    worker->audit = options->audit;
+    worker->audit_record = buf_make(AUDIT_MAX_LINE_BYTES);
     worker->log = options->log;
     worker->letters = options->letters;
     worker->drain_timer.fn = on_drain_timer;
@@ -293,4 +295,5 @@ void worker_free(struct worker *worker)
     worker->snapshot = snapshot_unref(worker->snapshot);
     worker->loop = loop_free(worker->loop);
     log_close(&worker->log);
+    buf_free(&worker->audit_record);
 }

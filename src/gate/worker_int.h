@@ -9,7 +9,13 @@
 /* worker.c */
 void worker_route_set_unref(struct route_set *routes); /* takes NULL */
 
+/* txn_audit.c */
+/* The audit records of TXN, which is over. */
+void txn_audit(struct txn *txn, int64_t duration_us);
+
 /* worker_txn.c */
+/* The status that the client got; 499, as nginx has it: it left before there was an answer. */
+unsigned txn_status(const struct txn *txn);
 /* The callbacks of the worker's server; their context is the worker. */
 extern const struct server_handler worker_server_handler;
 /* A fetch of keys has ended: everybody who waits tries once more, with the current snapshot. */

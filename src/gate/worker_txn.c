@@ -83,6 +83,27 @@ static struct txn *txn_new(struct worker *worker, struct exchange *exchange)
     return txn;
 }
 
+unsigned txn_status(const struct txn *txn)
+{
+    return txn->status != 0 ? txn->status : 499;
+}
+
+static void count_tools(const struct txn *txn, size_t label)
+{
+    for (size_t i = 0; i < txn->n_decisions; i++) {
+        const struct txn_decision *at = &txn->decisions[i];
+        if (at->call != NULL && at->call->target == MCP_TOOL)
+            metrics_tool_call(txn->worker->metrics, label, at->call->name,
+                              at->decision.verdict == VERDICT_ALLOW && txn->passed);
+    }
+}
+
+/* What the only call of a request asks for; a batch is told by its audit records. */
+static const struct txn_decision *only_decision(const struct txn *txn)
+{
+    return txn->n_decisions == 1 ? &txn->decisions[0] : NULL;
+}
+
 /* One line per request, one count: from the reap step, when everything is over. */
 static void txn_report(struct txn *txn)
 {
@@ -90,18 +111,23 @@ static void txn_report(struct txn *txn)
     const struct identity *identity = txn->identity;
     const struct clock *clock = loop_clock(worker->loop);
     int64_t duration_us = clock->mono_us - txn->start_us;
-    /* 499, as nginx has it: the client left before there was an answer. */
-    unsigned status = txn->status != 0 ? txn->status : 499;
+    unsigned status = txn_status(txn);
+    const struct txn_decision *decided = only_decision(txn);
+    const struct mcp_call *call = decided != NULL ? decided->call : NULL;
     size_t label = txn->route != NULL ? txn->snapshot->labels[txn->route->index] : METRICS_NO_ROUTE;
     if (exchange_was_refused(txn->exchange))
         return; /* on_refused() has reported it */
     metrics_request(worker->metrics, label, status, txn->reason, duration_us);
+    count_tools(txn, label);
+    txn_audit(txn, duration_us);
     LOG(&worker->log, clock, LOG_LEVEL_INFO, "request", LOG_CSTR("request_id", txn->id),
         LOG_STR("client_ip", txn->client_ip), LOG_STR("method", method_name(txn->request.method)),
         LOG_STR("path", txn->request.path),
         LOG_STR("route", txn->route != NULL ? txn->route->resource : (struct str){0}),
-        LOG_INT("status", status), LOG_CSTR("reason", txn->reason),
-        LOG_CSTR("stage", stages_name(txn)), LOG_CSTR("detail", txn->detail),
+        LOG_STR("mcp_method", call != NULL ? call->method : (struct str){0}),
+        LOG_STR("name", call != NULL ? call->name : (struct str){0}), LOG_INT("status", status),
+        LOG_CSTR("reason", txn->reason), LOG_CSTR("stage", stages_name(txn)),
+        LOG_CSTR("detail", txn->detail),
         LOG_STR("issuer", identity != NULL ? identity->issuer : (struct str){0}),
         LOG_STR("subject", identity != NULL ? identity->subject : (struct str){0}),
         LOG_STR("client_id", identity != NULL ? identity->client : (struct str){0}),

@@ -4,6 +4,8 @@
 #include "base/err.h"
 #include "policy/value_int.h"
 
+#define MIN_SECRET_BYTES 32
+
 static bool same_address(const struct listen_address *a, const struct listen_address *b)
 {
     return a->addr_len == b->addr_len && memcmp(&a->addr, &b->addr, a->addr_len) == 0;
@@ -134,6 +136,40 @@ static void build_log(struct reader *reader, json_t *root, struct config_data *d
     data->log_format = str_eq(format, STR("text")) ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON;
 }
 
+/* Who can guess it can make session ids of others. */
+static void build_session_secret(struct reader *reader, json_t *root, struct config_data *data)
+{
+    struct place top = {0};
+    struct place at = PLACE_KEY(&top, STR("session_secret"));
+    data->session_secret = build_optional(reader, root, "session_secret");
+    if (data->session_secret.len > 0 && data->session_secret.len < MIN_SECRET_BYTES)
+        reader_warn(reader, &at,
+                    "is shorter than %d bytes and could be guessed; make one with \"openssl rand "
+                    "-hex 32\"",
+                    MIN_SECRET_BYTES);
+}
+
+static void warn_unused_secret(struct reader *reader, const struct config_data *data)
+{
+    struct place top = {0};
+    struct place at = PLACE_KEY(&top, STR("session_secret"));
+    for (size_t i = 0; i < data->n_routes; i++)
+        if (data->routes[i].binds_sessions)
+            return;
+    if (str_is_set(data->session_secret))
+        reader_warn(reader, &at, "is of no use: no route has \"sessions\": \"bind\"");
+}
+
+static void build_audit(struct reader *reader, json_t *root, struct config_data *data)
+{
+    const json_t *audit = json_object_get(root, "audit");
+    struct str file = reader_member(reader, audit, "file");
+    bool is_stdout = str_eq(file, STR("-"));
+    if (str_is_set(file) && file.len > 0)
+        data->audit.file = is_stdout ? STR("-") : reader_path(reader, file);
+    data->audit.fail_open = str_eq(reader_member(reader, audit, "on_error"), STR("continue"));
+}
+
 static void build_insecure(struct reader *reader, json_t *root, struct config_data *data)
 {
     json_t *switches = json_object_get(root, "insecure");
@@ -157,7 +193,12 @@ void build_document(struct reader *reader, json_t *root, struct config_data *ret
     build_limits(reader, root, ret_data);
     build_log(reader, root, ret_data);
     build_insecure(reader, root, ret_data);
+    build_session_secret(reader, root, ret_data);
+    build_audit(reader, root, ret_data);
     ret_data->workers = reader_number(root, "workers");
     build_issuers(reader, root, ret_data);
     build_routes(reader, root, ret_data);
+    warn_unused_secret(reader, ret_data);
+    if (!diag_has_errors(reader->diag))
+        build_tests(reader, root, ret_data);
 }

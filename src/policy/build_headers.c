@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Headers that we add upstream: identity (from claims) and upstream.headers (fixed). An upstream
+/* Headers that we add upstream: identity (from claims), upstream.headers (fixed) and the signed
+ * assertion. An upstream
  * may ignore case and read '_' as '-' (CGI), so names are compared folded. */
 #include "base/err.h"
 #include "policy/build_int.h"
@@ -45,13 +46,13 @@ static struct str fold(struct reader *reader, struct str name)
 }
 
 /* Checks a name and adds it, folded, to the route's list of stripped names. */
-static void add_name(struct reader *reader, const struct place *place,
+static void add_name(struct reader *reader, const struct place *place, struct str name,
                      const struct header_kind *kind, struct route *route, struct str *stripped)
 {
-    struct str folded = fold(reader, place->key);
+    struct str folded = fold(reader, name);
     if (!str_is_set(folded))
         return;
-    if (!field_is_name(place->key)) {
+    if (!field_is_name(name)) {
         reader_error(reader, place, "is no header name: letters, digits and !#$%%&'*+-.^_`|~ only");
         return;
     }
@@ -62,7 +63,7 @@ static void add_name(struct reader *reader, const struct place *place,
         if (str_eq(stripped[i], folded))
             reader_error(reader, place,
                          "is given twice for this route: upstreams ignore case, may read '_' as "
-                         "'-', and take identity and upstream.headers together");
+                         "'-', and take identity, upstream.headers and the assertion together");
     stripped[route->n_stripped++] = folded;
 }
 
@@ -78,7 +79,7 @@ static void build_fixed(struct reader *reader, json_t *object, const struct plac
     json_object_foreach (object, name, value) {
         struct place at = PLACE_KEY(place, str_from_cstr(name));
         struct str text = reader_text(reader, value);
-        add_name(reader, &at, &fixed_kind, route, stripped);
+        add_name(reader, &at, at.key, &fixed_kind, route, stripped);
         if (!str_is_set(text))
             continue;
         /* RFC 9110 5.5: blanks at the ends are not part of a value. Controls were reported. */
@@ -104,7 +105,7 @@ static void build_identity(struct reader *reader, json_t *object, const struct p
         CLEANUP(json_unref)
         json_t *claims = json_is_array(value) ? json_incref(value) : json_pack("[O]", value);
         struct str_list list = reader_strings(reader, claims);
-        add_name(reader, &at, &identity_kind, route, stripped);
+        add_name(reader, &at, at.key, &identity_kind, route, stripped);
         headers[route->n_identity++] = (struct identity_header){
             .name = reader_keep(reader, at.key), .claims = list.items, .n_claims = list.count};
     }
@@ -116,13 +117,18 @@ void build_headers(struct reader *reader, json_t *object, const struct place *pl
     struct place at_identity = PLACE_KEY(place, STR("identity"));
     struct place at_upstream = PLACE_KEY(place, STR("upstream"));
     struct place at_headers = PLACE_KEY(&at_upstream, STR("headers"));
+    struct place at_assertion = PLACE_KEY(&at_upstream, STR("assertion"));
+    struct place at_header = PLACE_KEY(&at_assertion, STR("header"));
     json_t *identity = json_object_get(object, "identity");
     json_t *headers = json_object_get(json_object_get(object, "upstream"), "headers");
     struct str *stripped = reader_alloc(
-        reader, json_object_size(identity) + json_object_size(headers), sizeof(*stripped));
+        reader, json_object_size(identity) + json_object_size(headers) + 1, sizeof(*stripped));
     if (stripped == NULL)
         return;
     route->stripped = stripped;
     build_identity(reader, identity, &at_identity, route, stripped);
     build_fixed(reader, headers, &at_headers, route, stripped);
+    if (route->upstream.assertion.header.len > 0)
+        add_name(reader, &at_header, route->upstream.assertion.header, &identity_kind, route,
+                 stripped);
 }

@@ -5,6 +5,8 @@
 #define POLICY_BUILD_INT_H
 
 #include "policy/reader_int.h"
+#include "policy/rules.h"
+#include "policy/schema.h"
 #include "proto/uri.h"
 
 void build_issuers(struct reader *reader, json_t *root, struct config_data *data);
@@ -15,7 +17,20 @@ void build_upstream(struct reader *reader, json_t *object, const struct place *p
 /* scope_implies with everything that follows from it. */
 void build_implications(struct reader *reader, json_t *table, const struct place *place,
                         struct route *route);
-/* upstream.headers and identity of ROUTE, and the list of names that clients may not send. */
+/* rules and what else says who may call what. */
+void build_rules(struct reader *reader, json_t *object, const struct place *place,
+                 struct route *route);
+/* Warns of rules and patterns that no call reaches. AT_RULES is the place of the list. */
+void warn_unreached(struct reader *reader, const struct place *at_rules, const struct route *route);
+/* upstream.assertion; its keys are freed with the config. */
+void build_assertion(struct reader *reader, json_t *object, const struct place *place,
+                     struct assertion_config *ret_assertion);
+/* Needs all routes. */
+void build_assertion_jwks(struct reader *reader, struct config_data *data);
+/* Runs the tests of the policy; needs everything else, without an error. */
+void build_tests(struct reader *reader, json_t *root, struct config_data *data);
+/* upstream.headers, identity and the assertion's header of ROUTE, and the list of names that
+ * clients may not send. */
 void build_headers(struct reader *reader, json_t *object, const struct place *place,
                    struct route *route);
 

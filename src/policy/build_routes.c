@@ -198,6 +198,7 @@ static void build_route(struct reader *reader, struct config_data *data, json_t 
     route->audiences = audiences.items;
     route->n_audiences = audiences.count;
     route->max_body_bytes = reader_size_bytes(reader, limits, "body");
+    route->max_inspect_bytes = reader_size_bytes(reader, limits, "response_inspect");
     build_resource(reader, object, place, route);
     check_mount(reader, data, route, place);
     build_route_issuers(reader, data, object, place, route);
@@ -207,6 +208,7 @@ static void build_route(struct reader *reader, struct config_data *data, json_t 
     if (json_is_object(upstream))
         build_upstream(reader, upstream, &at_upstream, &route->upstream);
     build_headers(reader, object, place, route);
+    build_rules(reader, object, place, route);
 }
 
 /* Two routes that take one audience are one gate: a token for one opens the other. */
@@ -279,6 +281,7 @@ void build_routes(struct reader *reader, json_t *root, struct config_data *data)
         return;
     warn_shared_audiences(reader, list);
     warn_unused_issuers(reader, data);
+    build_assertion_jwks(reader, data);
     for (i = 0; i < data->n_routes; i++) {
         struct place at = PLACE_AT(&place, i);
         build_metadata(reader, &at, &routes[i]);

@@ -48,12 +48,16 @@ void build_upstream(struct reader *reader, json_t *object, const struct place *p
                     struct upstream_config *ret_upstream)
 {
     struct place at_url = PLACE_KEY(place, STR("url"));
+    struct place at_assertion = PLACE_KEY(place, STR("assertion"));
+    json_t *assertion = json_object_get(object, "assertion");
     struct uri uri;
     ret_upstream->url = build_optional(reader, object, "url");
     ret_upstream->connect_timeout_ms = reader_duration_ms(reader, object, "connect_timeout");
     ret_upstream->response_timeout_ms = reader_duration_ms(reader, object, "response_timeout");
     ret_upstream->idle_timeout_ms = reader_duration_ms(reader, object, "idle_timeout");
     ret_upstream->max_connections = reader_number(object, "max_connections");
+    if (json_is_object(assertion))
+        build_assertion(reader, assertion, &at_assertion, &ret_upstream->assertion);
     bool valid = build_url(reader, json_object_get(object, "url"), &at_url, &uri);
     if (valid)
         split_url(reader, &uri, ret_upstream);

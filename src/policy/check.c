@@ -40,7 +40,7 @@ static unsigned type_bit(const json_t *value)
     case JSON_OBJECT:
         return SCHEMA_OBJECT;
     case JSON_ARRAY:
-        return SCHEMA_ARRAY | SCHEMA_STRINGS;
+        return SCHEMA_ARRAY | SCHEMA_STRINGS | SCHEMA_SCALARS;
     case JSON_STRING:
         return SCHEMA_STRING;
     case JSON_INTEGER:
@@ -69,6 +69,7 @@ static void report_type(struct reader *reader, const struct schema_row *row, jso
         {SCHEMA_OBJECT, "an object"},
         {SCHEMA_ARRAY, "an array"},
         {SCHEMA_STRINGS, "an array of strings"},
+        {SCHEMA_SCALARS, "an array of strings, numbers or booleans"},
         {SCHEMA_NULL, "null"},
     };
     CLEANUP(buf_free) struct buf text = buf_make(1024);
@@ -215,6 +216,37 @@ static void check_strings(struct reader *reader, const struct schema_row *row, j
     }
 }
 
+static bool is_scalar(const json_t *value)
+{
+    return json_is_string(value) || json_is_number(value) || json_is_boolean(value);
+}
+
+static bool is_listed_before(const json_t *array, size_t index)
+{
+    for (size_t i = 0; i < index; i++)
+        if (json_equal(json_array_get(array, i), json_array_get(array, index)))
+            return true;
+    return false;
+}
+
+/* Strings, numbers and booleans that are all different. */
+static void check_scalars(struct reader *reader, const struct schema_row *row, json_t *array,
+                          const struct place *place)
+{
+    size_t count = size_min(json_array_size(array), (size_t)row->max);
+    for (size_t i = 0; i < count; i++) {
+        json_t *value = json_array_get(array, i);
+        struct place at = PLACE_AT(place, i);
+        if (json_is_string(value))
+            check_string(reader, row, value, &at);
+        if (!is_scalar(value))
+            reader_error(reader, &at, "must be a string, a number or a boolean, not %s",
+                         type_text(value));
+        else if (is_listed_before(array, i))
+            reader_error(reader, &at, "is listed twice");
+    }
+}
+
 static void check_elements(struct reader *reader, const struct schema_row *row, json_t *array,
                            const struct place *place)
 {
@@ -240,10 +272,13 @@ static void check_value(struct reader *reader, const struct schema_row *row, jso
     } else if (type == SCHEMA_STRINGS) {
         check_count(reader, row, json_array_size(value), place);
         check_strings(reader, row, value, place);
+    } else if (type == SCHEMA_SCALARS) {
+        check_count(reader, row, json_array_size(value), place);
+        check_scalars(reader, row, value, place);
     } else if (type == SCHEMA_ARRAY) {
         check_count(reader, row, json_array_size(value), place);
         check_elements(reader, row, value, place);
-    } else if (type == SCHEMA_OBJECT) {
+    } else if (type == SCHEMA_OBJECT && row->unit != UNIT_ANY) {
         check_count(reader, row, json_object_size(value), place);
         check_members(reader, str_from_cstr(row->path), value, place);
     }

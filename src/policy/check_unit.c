@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "policy/origin_int.h"
+#include "policy/rules.h"
 #include "policy/value_int.h"
 #include "proto/claims.h"
 
@@ -32,6 +33,9 @@ const char *check_unit_text(enum schema_unit unit)
     case UNIT_SCOPE:
     case UNIT_ORIGIN:
     case UNIT_CLAIM:
+    case UNIT_GLOB:
+    case UNIT_PERMISSION:
+    case UNIT_PEM:
     case UNIT_ANY:
         return "a string";
     }
@@ -180,6 +184,47 @@ static void check_origin(struct reader *reader, const struct schema_row *row, js
                  reader_quote(reader, value));
 }
 
+/* {name} is filled in from the call; other braces are more likely a slip than a name. */
+static void check_permission(struct reader *reader, const struct schema_row *row, json_t *value,
+                             const struct place *place)
+{
+    struct str rest = reader_text(reader, value);
+    if (!scope_is_token(rest)) {
+        check_scope(reader, row, value, place);
+        return;
+    }
+    for (; rest.len > 0; rest = str_from(rest, 1)) {
+        if (str_has_prefix(rest, STR("{name}")))
+            rest = str_from(rest, sizeof("{name}") - 2);
+        else if (rest.ptr[0] == '{' || rest.ptr[0] == '}')
+            break;
+    }
+    if (rest.len > 0)
+        reader_error(reader, place, "%s has a placeholder other than {name}, the only one",
+                     reader_quote(reader, value));
+}
+
+static void check_glob(struct reader *reader, const struct schema_row *row, json_t *value,
+                       const struct place *place)
+{
+    (void)row;
+    const char *fault = glob_fault(reader_text(reader, value));
+    if (fault != NULL)
+        reader_error(reader, place, "%s %s", reader_quote(reader, value), fault);
+}
+
+/* Not quoted: it may be a key all the same. */
+static void check_pem(struct reader *reader, const struct schema_row *row, json_t *value,
+                      const struct place *place)
+{
+    (void)row;
+    struct str text = reader_text(reader, value);
+    if (memmem(text.ptr, text.len, "-----BEGIN ", sizeof("-----BEGIN ") - 1) == NULL)
+        reader_error(
+            reader, place,
+            "is no PEM text (\"-----BEGIN ...\"); write $file(PATH) for what a file holds");
+}
+
 typedef void unit_check(struct reader *reader, const struct schema_row *row, json_t *value,
                         const struct place *place);
 
@@ -201,6 +246,12 @@ static unit_check *check_of_unit(enum schema_unit unit)
         return check_domain;
     case UNIT_SCOPE:
         return check_scope;
+    case UNIT_PERMISSION:
+        return check_permission;
+    case UNIT_GLOB:
+        return check_glob;
+    case UNIT_PEM:
+        return check_pem;
     case UNIT_ORIGIN:
         return check_origin;
     case UNIT_TEXT:
@@ -231,7 +282,7 @@ void check_string(struct reader *reader, const struct schema_row *row, json_t *v
         return;
     if (text.len == 0)
         reader_error(reader, place, "must not be empty");
-    else if (has_control(text))
+    else if (row->unit != UNIT_PEM && has_control(text))
         reader_error(reader, place, "must not hold a line break or another control character");
     else if (check != NULL)
         check(reader, row, value, place);

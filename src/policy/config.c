@@ -11,6 +11,7 @@
 #include "base/secret.h"
 #include "policy/reader_int.h"
 #include "policy/sources_int.h"
+#include "proto/jws_sign.h"
 
 #define CONFIG_MAX_DEPTH 32
 #define CONFIG_FIRST_ARENA_BYTES 16384
@@ -35,11 +36,23 @@ struct config *config_ref(struct config *config)
     return config;
 }
 
+/* What does not live in the arena. */
+static void free_route(const struct route *route)
+{
+    for (size_t i = 0; i < route->upstream.assertion.n_keys; i++)
+        (void)jws_signer_free(route->upstream.assertion.keys[i]);
+    for (size_t i = 0; i < route->n_rules; i++)
+        for (size_t k = 0; k < route->rules[i].n_claims; k++)
+            json_decref(route->rules[i].claims[k].values);
+}
+
 struct config *config_unref(struct config *config)
 {
     /* The last one must see everything that the others did before they let go. */
     if (config == NULL || atomic_fetch_sub_explicit(&config->refs, 1, memory_order_acq_rel) != 1)
         return NULL;
+    for (size_t i = 0; i < config->data.n_routes; i++)
+        free_route(&config->data.routes[i]);
     arena_free_wiped(config->arena);
     json_decref(config->printed);
     free(config);

@@ -103,6 +103,8 @@ static void default_route(struct reader *reader, json_t *route, json_t *issuer_n
     if (resource != NULL)
         set_default(reader, route, "audiences", json_pack("[O]", resource));
     set_default(reader, route, "scopes_supported", json_incref(scopes));
+    bool ruled = json_array_size(json_object_get(route, "rules")) > 0;
+    set_default(reader, route, "default", json_string(ruled ? "deny" : "allow"));
 }
 
 static void default_routes(struct reader *reader, json_t *root)
@@ -116,6 +118,19 @@ static void default_routes(struct reader *reader, json_t *root)
     json_array_foreach (json_object_get(root, "routes"), i, value)
         if (json_is_object(value))
             default_route(reader, value, names);
+}
+
+/* With one route there is no need to say which. */
+static void default_tests(struct reader *reader, json_t *root)
+{
+    const json_t *routes = json_object_get(root, "routes");
+    json_t *resource = json_object_get(json_array_get(routes, 0), "resource");
+    json_t *test;
+    size_t i;
+    if (json_array_size(routes) == 1 && resource != NULL)
+        json_array_foreach (json_object_get(root, "tests"), i, test)
+            if (json_is_object(test))
+                set_default(reader, test, "route", json_incref(resource));
 }
 
 static json_int_t default_workers(const struct reader *reader)
@@ -133,4 +148,5 @@ void normalise_document(struct reader *reader, json_t *root)
     fill(reader, root, "");
     flatten_listen(reader, root);
     default_routes(reader, root);
+    default_tests(reader, root);
 }

@@ -31,10 +31,30 @@ static json_t *print_elements(const struct reader *reader, const struct schema_r
     return TAKE(list);
 }
 
+/* An object of any members: as it is, but for what references gave. */
+static json_t *print_any(const struct reader *reader, const struct schema_row *row, json_t *value)
+{
+    CLEANUP(json_unref) json_t *out = json_is_array(value) ? json_array() : json_object();
+    const char *name;
+    size_t name_len;
+    json_t *child;
+    size_t i;
+    int r = 0;
+    if (!json_is_array(value) && !json_is_object(value))
+        return print_value(reader, row, value);
+    json_array_foreach (value, i, child)
+        r |= json_array_append_new(out, print_any(reader, row, child));
+    json_object_keylen_foreach (value, name, name_len, child)
+        r |= json_object_setn_new(out, name, name_len, print_any(reader, row, child));
+    return r == 0 ? TAKE(out) : NULL;
+}
+
 static json_t *print_value(const struct reader *reader, const struct schema_row *row, json_t *value)
 {
     if (json_is_string(value))
         return print_string(reader, row, value);
+    if (row->unit == UNIT_ANY && (json_is_array(value) || json_is_object(value)))
+        return print_any(reader, row, value);
     if (json_is_object(value))
         return print_members(reader, value, row->path);
     if (json_is_array(value))

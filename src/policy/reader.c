@@ -160,6 +160,49 @@ struct str reader_member(const struct reader *reader, const json_t *object, cons
     return reader_text(reader, json_object_get(object, key));
 }
 
+static json_t *copy(struct reader *reader, const json_t *value)
+{
+    CLEANUP(json_unref) json_t *out = json_is_array(value) ? json_array() : json_object();
+    struct str text = reader_text(reader, value);
+    const char *key;
+    size_t key_len;
+    json_t *child;
+    int r = 0;
+    if (json_is_string(value))
+        return str_is_set(text) ? json_stringn(text.ptr, text.len) : json_null();
+    if (!json_is_array(value) && !json_is_object(value))
+        return json_copy((json_t *)(uintptr_t)value);
+    for (size_t i = 0; i < json_array_size(value); i++)
+        r |= json_array_append_new(out, copy(reader, json_array_get(value, i)));
+    json_object_keylen_foreach ((json_t *)(uintptr_t)value, key, key_len, child)
+        r |= json_object_setn_new(out, key, key_len, copy(reader, child));
+    return r == 0 ? TAKE(out) : NULL;
+}
+
+json_t *reader_copy(struct reader *reader, const json_t *value)
+{
+    json_t *copied = value != NULL ? copy(reader, value) : NULL;
+    if (value != NULL && copied == NULL)
+        reader->fault = -ENOMEM;
+    return copied;
+}
+
+struct str reader_pointer(struct reader *reader, const struct place *place)
+{
+    CLEANUP(buf_free) struct buf pointer = buf_make(MAX_POINTER_BYTES);
+    append_pointer(&pointer, place);
+    return reader_keep(reader, buf_str(&pointer));
+}
+
+bool reader_is_written(const struct reader *reader, const struct place *place)
+{
+    CLEANUP(buf_free) struct buf buf = buf_make(MAX_POINTER_BYTES);
+    append_pointer(&buf, place);
+    struct str pointer = buf_str(&buf);
+    (void)json_lines_find(reader->lines, &pointer);
+    return pointer.len == buf.len;
+}
+
 int64_t reader_duration_ms(const struct reader *reader, const json_t *object, const char *key)
 {
     int64_t ms = 0;

@@ -74,6 +74,14 @@ struct str reader_keep(struct reader *reader, struct str text);
 __attribute__((format(printf, 2, 3))) struct str reader_printf(struct reader *reader,
                                                                const char *format, ...);
 
+/* A copy of VALUE (may be NULL) with its references replaced; what was not resolved is null. The
+ * caller's; NULL for NULL, and when memory is short. */
+json_t *reader_copy(struct reader *reader, const json_t *value);
+/* The RFC 6901 pointer to PLACE, kept. */
+struct str reader_pointer(struct reader *reader, const struct place *place);
+/* PLACE is in the file itself, not filled in. */
+bool reader_is_written(const struct reader *reader, const struct place *place);
+
 /* Members of OBJECT (may be NULL) by key; the values were checked before, so what does not fit
  * gives the absent string or 0. */
 struct str reader_member(const struct reader *reader, const json_t *object, const char *key);

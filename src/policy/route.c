@@ -4,6 +4,7 @@
 #include "policy/origin_int.h"
 
 #define WELL_KNOWN STR("/.well-known/oauth-protected-resource")
+#define ASSERTION_KEYS STR("/.well-known/portcullis/jwks.json")
 
 /* PATH is BASE, or BASE and one slash. */
 static bool path_is(struct str path, struct str base)
@@ -24,6 +25,8 @@ static const struct route *bare_metadata(const struct config_data *config)
 
 struct route_match route_find(const struct config_data *config, struct str path)
 {
+    if (str_is_set(config->assertion_jwks) && str_eq(path, ASSERTION_KEYS))
+        return (struct route_match){.kind = ROUTE_ASSERTION_KEYS};
     bool metadata = str_has_prefix(path, WELL_KNOWN);
     struct str rest = metadata ? str_from(path, WELL_KNOWN.len) : path;
     enum route_kind kind = metadata ? ROUTE_METADATA : ROUTE_MCP;

@@ -30,7 +30,7 @@ static json_t *type_names(unsigned types)
         {SCHEMA_INTEGER, "integer"},
         {SCHEMA_BOOLEAN, "boolean"},
         {SCHEMA_OBJECT, "object"},
-        {SCHEMA_ARRAY | SCHEMA_STRINGS, "array"},
+        {SCHEMA_ARRAY | SCHEMA_STRINGS | SCHEMA_SCALARS, "array"},
         {SCHEMA_NULL, "null"},
     };
     CLEANUP(json_unref) json_t *list = json_array();
@@ -53,9 +53,12 @@ static const char *unit_pattern(enum schema_unit unit)
     case UNIT_URL:
         return "^https?://|" REFERENCE_PATTERN;
     case UNIT_SCOPE: /* scope-token of RFC 6749 3.3 */
+    case UNIT_PERMISSION:
         return "^[!#-\\[\\]-~]+$";
     case UNIT_ORIGIN:
         return "^(\\*|null|[a-z][a-z0-9+.-]*://[^/]+)$|" REFERENCE_PATTERN;
+    case UNIT_PEM:
+        return "-----BEGIN |" REFERENCE_PATTERN;
     case UNIT_DOMAIN:
         return "^[a-z0-9.-]+$|" REFERENCE_PATTERN;
     case UNIT_TEXT:
@@ -66,6 +69,7 @@ static const char *unit_pattern(enum schema_unit unit)
     case UNIT_PATH:
     case UNIT_NAME:
     case UNIT_CLAIM:
+    case UNIT_GLOB:
     case UNIT_ANY:
         return NULL;
     }
@@ -105,6 +109,12 @@ static int put_strings(json_t *object, const struct schema_row *row)
     if (r == 0)
         r = put_string_rules(items, row);
     return r | put(object, "uniqueItems", json_true());
+}
+
+static int put_scalars(json_t *object)
+{
+    json_t *items = json_pack("{s:[s, s, s]}", "type", "string", "number", "boolean");
+    return put(object, "items", items) | put(object, "uniqueItems", json_true());
 }
 
 static int put_elements(json_t *object, const struct schema_row *row)
@@ -154,10 +164,11 @@ static int put_range(json_t *object, const struct schema_row *row)
         r |= put_limit(object, "minimum", row->min);
         r |= put_limit(object, "maximum", row->max);
     }
-    if ((row->types & (SCHEMA_ARRAY | SCHEMA_STRINGS)) != 0) {
+    if ((row->types & (SCHEMA_ARRAY | SCHEMA_STRINGS | SCHEMA_SCALARS)) != 0) {
         r |= put_limit(object, "minItems", row->min);
         r |= put_limit(object, "maxItems", row->max);
     } else if ((row->types & SCHEMA_OBJECT) != 0) {
+        r |= put_limit(object, "minProperties", row->min);
         r |= put_limit(object, "maxProperties", row->max);
     }
     return r;
@@ -182,7 +193,9 @@ static int put_rules(json_t *object, const struct schema_row *row)
         r |= put_string_rules(object, row);
     if ((row->types & SCHEMA_STRINGS) != 0)
         r |= put_strings(object, row);
-    if ((row->types & SCHEMA_OBJECT) != 0)
+    if ((row->types & SCHEMA_SCALARS) != 0)
+        r |= put_scalars(object);
+    if ((row->types & SCHEMA_OBJECT) != 0 && row->unit != UNIT_ANY)
         r |= put_members(object, row->path);
     if ((row->types & SCHEMA_ARRAY) != 0)
         r |= put_elements(object, row);

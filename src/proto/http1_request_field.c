@@ -70,7 +70,8 @@ static enum http1_request_rc begin_field(struct http1_request *request, struct s
     enum field_id id = field_lookup(name);
     request->rule = 0;
     /* An upstream that reads '_' as '-' would see a second Content-Length where we see none. */
-    if (id == FIELD_OTHER && (field_flags(field_lookup_folded(name)) & FIELD_SINGLE) != 0)
+    if (id == FIELD_OTHER &&
+        (field_flags(field_lookup_folded(name)) & (FIELD_SINGLE | FIELD_MIRROR)) != 0)
         return HTTP1_REQUEST_FIELD_NAME;
     if ((field_flags(id) & FIELD_SINGLE) == 0)
         return HTTP1_REQUEST_OK;

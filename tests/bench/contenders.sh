@@ -52,10 +52,12 @@ start_upstream() {
     port[upstream]=$(<"$work/upstream.port")
 }
 
-# probe NAME TOKENS STATUS: one call.
+# probe NAME TOKENS STATUS ARGUMENT...: one call.
 probe() {
-    on_load_cpus "$out/tools/load" --port "${port[$1]}" --tokens "$2" --expect "$3" \
-        --connections 1 --requests 1 --warmup-ms 0
+    local name=$1 tokens=$2 status=$3
+    shift 3
+    on_load_cpus "$out/tools/load" --port "${port[$name]}" --tokens "$tokens" --expect "$status" \
+        --connections 1 --requests 1 --warmup-ms 0 "$@"
 }
 
 await_contender() {
@@ -85,7 +87,7 @@ contender_start() {
     for template in "$here/contenders/$name".*; do :; done
     port[$name]=$(free_port)
     render "$template" LISTEN "${port[$name]}" ADMIN "$(free_port)" UPSTREAM "${port[upstream]}" \
-        DIR "$work" >"$work/${template##*/}"
+        DIR "$work" RULES "$(<"$here/contenders/rules.json")" >"$work/${template##*/}"
     "exec_$name" "$work/${template##*/}" &
     main_pid[$name]=$!
     await_contender "$name"
@@ -128,4 +130,35 @@ contender_prove() {
             die "$name does not refuse a token with a wrong $refused: $error"
     done
     say "  $name: refuses a wrong signature, an expired token, a wrong audience, a wrong issuer"
+}
+
+# prove_call STATUS ARGUMENT...
+prove_call() {
+    local error
+    error=$(probe portcullis "$work/tokens.few" "$@" 2>&1 >/dev/null) ||
+        die "portcullis does not answer a call with ${*:2} as it should: $error"
+}
+
+# prove_list PART FORM ROUTE: one answer, and in $tools the names in it, in order. The answer is
+# kept: measure() asks all others to be as long.
+prove_list() {
+    local file=$work/answer.$1
+    prove_call 200 --call list --query "list=$2" --path "/$3" --save "$file"
+    mapfile -t tools < <(grep -o '"name":"[^"]*"' "$file" | cut -d '"' -f 4)
+}
+
+# The rules let through what is measured, and no more.
+prove_rules() {
+    local form tools
+    prove_call 200 --call search --path /rules
+    prove_call 200 --call deploy
+    prove_call 403 --call deploy --path /rules
+    for form in json sse; do
+        prove_list "list-$form+pass" "$form" pass
+        [[ ${#tools[@]} -eq 50 ]] || die "${#tools[@]} tools instead of 50 pass ($form)"
+        prove_list "list-$form+filter" "$form" rules
+        [[ ${tools[*]} == "echo add search docs_read docs_list" ]] ||
+            die "the filter leaves these tools ($form): ${tools[*]}"
+    done
+    say "  portcullis: refuses a call that only its rules forbid, and leaves 5 of 50 tools in a list"
 }

@@ -54,6 +54,15 @@ static void read_tokens(struct load *load)
         tool_die("no token in %s", load->options.tokens);
 }
 
+static void open_saved(struct load *load)
+{
+    if (load->options.save == NULL)
+        return;
+    load->saved = fopen(load->options.save, "we");
+    if (load->saved == NULL)
+        tool_die("cannot write %s: %s", load->options.save, strerror(errno));
+}
+
 static const char *take_token(struct load *load)
 {
     if (load->next_token == load->n_tokens) {
@@ -195,6 +204,7 @@ int main(int argc, char **argv)
     load.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     tool_exact_timers();
     read_tokens(&load);
+    open_saved(&load);
 
     memory.before_kib = take_memory(&load);
     streams_open(&load);
@@ -215,6 +225,8 @@ int main(int argc, char **argv)
     (void)usleep(load.options.rest_ms * 1000);
     memory.rest_kib = take_memory(&load);
     report(&load, from, to, memory);
+    if (load.saved != NULL && fclose(load.saved) != 0)
+        tool_die("cannot write %s: %s", load.options.save, strerror(errno));
     for (size_t i = 0; i < load.n_tokens; i++)
         free(load.tokens[i]);
     free(load.tokens);

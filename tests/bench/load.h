@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "histogram.h"
 #include "message.h"
@@ -26,14 +27,20 @@ struct load_options {
     uint32_t idle;   /* streams that only stay open */
     uint32_t active; /* streams that get an event each every_ms */
     uint32_t every_ms;
+    uint32_t answer;    /* bytes that each answer has; 0: as size says */
     int expect;         /* the status of every answer */
     bool is_once;       /* use no token twice */
     const char *tokens; /* a file with one token in a line */
+    const char *path;   /* of the route */
+    const char *query;  /* behind it; NULL: as size says */
+    const char *save;   /* a file for the bodies of the answers; NULL: none */
+    const struct request *request;
     struct process_set contender;
 };
 
 struct load;
 struct call;
+struct request;
 struct stream;
 
 /* One connection; first member of struct call and struct stream. */
@@ -54,6 +61,8 @@ struct load {
 
     struct call *calls;     /* options.connections */
     char call_prefix[256];  /* of each request, up to the token */
+    char call_suffix[1024]; /* and behind it */
+    FILE *saved;            /* where bodies go: then their length does not matter; or NULL */
     struct stream *streams; /* options.idle, then options.active */
     size_t n_streams_open;  /* answered with 200 and a first byte */
 

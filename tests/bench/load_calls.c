@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "load.h"
+#include "request.h"
 #include "tool.h"
 
 #define SMALL_ANSWER 300
@@ -15,37 +16,26 @@ struct call {
     bool is_in_flight;
 };
 
-/* What a client of the 2025-06-18 revision sends. */
-#define BODY                                                                \
-    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{"  \
-    "\"name\":\"search_documents\",\"arguments\":{"                         \
-    "\"query\":\"quarterly revenue by region, fiscal year\",\"limit\":100," \
-    "\"filter\":{\"kind\":\"report\",\"lang\":\"en\"}}}}"
-_Static_assert(sizeof(BODY) - 1 == 199, "as Content-Length says");
-
-static const char prefix_format[] = "POST /mcp%s HTTP/1.1\r\n"
+static const char prefix_format[] = "POST %s%s HTTP/1.1\r\n"
                                     "Host: 127.0.0.1:%u\r\n"
                                     "User-Agent: portcullis-bench\r\n"
                                     "Accept: application/json, text/event-stream\r\n"
                                     "Authorization: Bearer ";
-static const char suffix[] = "\r\n"
-                             "MCP-Protocol-Version: 2025-06-18\r\n"
-                             "Content-Type: application/json\r\n"
-                             "Content-Length: 199\r\n\r\n" BODY;
-
 static void call_send(struct load *load, struct call *call)
 {
     call->is_in_flight = true;
-    endpoint_send(load, &call->endpoint, load->call_prefix, suffix);
+    endpoint_send(load, &call->endpoint, load->call_prefix, load->call_suffix);
 }
 
 static void check_reply(const struct load *load, const struct message *reply)
 {
     int status = message_status(reply);
-    uint64_t size = load->options.size > 0 ? load->options.size : SMALL_ANSWER;
+    uint64_t size = load->options.answer;
+    if (size == 0)
+        size = load->options.size > 0 ? load->options.size : SMALL_ANSWER;
     if (status != load->options.expect)
         tool_die("status %d instead of %d", status, load->options.expect);
-    if (status == 200 && reply->body_len != size)
+    if (status == 200 && load->saved == NULL && reply->body_len != size)
         tool_die("an answer of %llu bytes instead of %llu", (unsigned long long)reply->body_len,
                  (unsigned long long)size);
 }
@@ -70,30 +60,41 @@ static void call_end(struct load *load, struct call *call)
     }
 }
 
+static void save_body(void *arg, const char *bytes, size_t len)
+{
+    const struct load *load = arg;
+    if (fwrite(bytes, 1, len, load->saved) != len)
+        tool_die("cannot write to %s", load->options.save);
+}
+
 static void call_on_bytes(struct load *load, struct endpoint *endpoint, const char *bytes,
                           size_t len)
 {
     struct call *call = (struct call *)endpoint;
-    ssize_t used = message_read(&endpoint->reply, bytes, len, NULL, NULL);
+    message_body_fn *on_body = load->saved != NULL ? save_body : NULL;
+    ssize_t used = message_read(&endpoint->reply, bytes, len, on_body, load);
     if (used < 0 || (size_t)used != len)
         tool_die("an answer that cannot be read, or more than one");
     if (endpoint->reply.state == MESSAGE_DONE)
         call_end(load, call);
 }
 
-static void make_prefix(struct load *load)
+static void make_request(struct load *load)
 {
-    char query[32] = "";
-    if (load->options.size > 0)
+    char query[64] = "";
+    if (load->options.query != NULL)
+        (void)snprintf(query, sizeof(query), "?%s", load->options.query);
+    else if (load->options.size > 0)
         (void)snprintf(query, sizeof(query), "?size=%u", load->options.size);
-    (void)snprintf(load->call_prefix, sizeof(load->call_prefix), prefix_format, query,
-                   load->options.port);
+    (void)snprintf(load->call_prefix, sizeof(load->call_prefix), prefix_format, load->options.path,
+                   query, load->options.port);
+    request_print(load->options.request, load->call_suffix, sizeof(load->call_suffix));
 }
 
 void calls_start(struct load *load)
 {
     uint32_t n = load->options.connections;
-    make_prefix(load);
+    make_request(load);
     load->calls = calloc(n + 1, sizeof(*load->calls));
     if (load->calls == NULL)
         tool_die("out of memory");

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "load.h"
+#include "request.h"
 #include "tool.h"
 
 static const char usage[] =
@@ -18,6 +19,11 @@ static const char usage[] =
     "  --idle N          GET streams that stay open beside\n"
     "  --active N        GET streams with events\n"
     "  --every-ms N      an event on each of them (100)\n"
+    "  --call NAME       what is sent: small, search, deploy or list (small)\n"
+    "  --path PATH       where to (/mcp)\n"
+    "  --query TEXT      behind it, for the upstream: list=json or list=sse\n"
+    "  --answer BYTES    length of each answer, when --size does not say it\n"
+    "  --save FILE       write the bodies of all answers there, of whatever length\n"
     "  --expect STATUS   of each answer (200); anything else ends the run\n"
     "  --once            take each token once\n"
     "  --pids PID,...    processes whose CPU time and memory are measured\n"
@@ -45,13 +51,40 @@ static const struct number_option number_options[] = {
     NUMBER("warmup-ms", 0, 60000, warmup_ms),
     NUMBER("rest-ms", 0, 60000, rest_ms),
     NUMBER("size", 0, 1048576, size),
+    NUMBER("answer", 0, 1048576, answer),
     NUMBER("idle", 0, 20000, idle),
     NUMBER("active", 0, 1000, active),
     NUMBER("every-ms", 1, 60000, every_ms),
 };
 #define N_NUMBERS ((int)(sizeof(number_options) / sizeof(*number_options)))
 
-enum { OPTION_PORT = N_NUMBERS, OPTION_EXPECT, OPTION_ONCE, OPTION_TOKENS, OPTION_PIDS, N_OPTIONS };
+/* Options with a text: name and where it goes. */
+static const struct {
+    const char *name;
+    size_t offset;
+} text_options[] = {
+    {"tokens", offsetof(struct load_options, tokens)},
+    {"path", offsetof(struct load_options, path)},
+    {"query", offsetof(struct load_options, query)},
+    {"save", offsetof(struct load_options, save)},
+};
+#define N_TEXTS ((int)(sizeof(text_options) / sizeof(*text_options)))
+
+/* The tables' options come first, in their order. */
+enum {
+    OPTION_PORT = N_NUMBERS + N_TEXTS,
+    OPTION_EXPECT,
+    OPTION_ONCE,
+    OPTION_PIDS,
+    OPTION_CALL,
+    N_OPTIONS
+};
+
+static void take_number(struct load_options *options, const struct number_option *number)
+{
+    uint32_t value = (uint32_t)tool_parse_number(optarg, number->min, number->max);
+    memcpy((char *)options + number->offset, &value, sizeof(value));
+}
 
 static void take_option(struct load_options *options, int option)
 {
@@ -65,12 +98,12 @@ static void take_option(struct load_options *options, int option)
     case OPTION_ONCE:
         options->is_once = true;
         break;
-    case OPTION_TOKENS:
-        options->tokens = optarg;
-        break;
     case OPTION_PIDS:
         if (process_set_parse(optarg, &options->contender) < 0)
             tool_die("%s is not a list of processes", optarg);
+        break;
+    case OPTION_CALL:
+        options->request = request_find(optarg);
         break;
     default:
         tool_die("%s", usage);
@@ -80,26 +113,35 @@ static void take_option(struct load_options *options, int option)
 struct load_options load_options_parse(int argc, char **argv)
 {
     struct load_options options = {
-        .window_ms = 2000, .warmup_ms = 500, .every_ms = 100, .expect = 200};
+        .window_ms = 2000,
+        .warmup_ms = 500,
+        .every_ms = 100,
+        .expect = 200,
+        .path = "/mcp",
+        .request = request_find("small"),
+    };
     struct option names[N_OPTIONS + 1] = {
         [OPTION_PORT] = {"port", required_argument, NULL, OPTION_PORT},
         [OPTION_EXPECT] = {"expect", required_argument, NULL, OPTION_EXPECT},
         [OPTION_ONCE] = {"once", no_argument, NULL, OPTION_ONCE},
-        [OPTION_TOKENS] = {"tokens", required_argument, NULL, OPTION_TOKENS},
         [OPTION_PIDS] = {"pids", required_argument, NULL, OPTION_PIDS},
+        [OPTION_CALL] = {"call", required_argument, NULL, OPTION_CALL},
     };
     for (int i = 0; i < N_NUMBERS; i++)
         names[i] = (struct option){number_options[i].name, required_argument, NULL, i};
 
+    for (int i = 0; i < N_TEXTS; i++)
+        names[N_NUMBERS + i] =
+            (struct option){text_options[i].name, required_argument, NULL, N_NUMBERS + i};
+
     for (int o = getopt_long(argc, argv, "", names, NULL); o != -1;
          o = getopt_long(argc, argv, "", names, NULL)) {
-        if (o >= N_NUMBERS) {
+        if (o < 0 || o >= N_NUMBERS + N_TEXTS)
             take_option(&options, o);
-            continue;
-        }
-        const struct number_option *number = &number_options[o];
-        uint32_t value = (uint32_t)tool_parse_number(optarg, number->min, number->max);
-        memcpy((char *)&options + number->offset, &value, sizeof(value));
+        else if (o < N_NUMBERS)
+            take_number(&options, &number_options[o]);
+        else
+            memcpy((char *)&options + text_options[o - N_NUMBERS].offset, &optarg, sizeof(optarg));
     }
     if (optind != argc || options.port == 0 || options.tokens == NULL)
         tool_die("%s", usage);

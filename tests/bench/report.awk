@@ -36,7 +36,15 @@ function define_parts() {
         "cpu_us ratio busy rps p50_us p99_us")
     add_part("fresh", "haproxy", "the same, every token new (12,000 requests)", \
         "cpu_us ratio busy rps p50_us p99_us")
-    add_part("alone", "nginx", "the same with 256 tokens, to compare with the next", \
+    add_part("rules", "nginx", "tools/call of 300 bytes; +rules: on a route with ten rules, of which the last decides", \
+        "cpu_us ratio busy rps p50_us p99_us")
+    add_part("inspection", "", "CPU us of inspection and decision alone for such a call; inspect_cost.c says how", \
+        "judge_us loop_us loop_json_us loop_inspect_us loop_decide_us")
+    add_part("list-json", "portcullis+pass", "tools/list in JSON, 50 tools in 20 kB; +filter: 5 of them are left", \
+        "cpu_us ratio busy rps p50_us p99_us")
+    add_part("list-sse", "portcullis+pass", "the same as an event stream", \
+        "cpu_us ratio busy rps p50_us p99_us")
+    add_part("alone", "nginx", "as small, to compare with the next", \
         "cpu_us ratio rps p50_us p99_us")
     add_part("beside", "nginx", "the same with 2,000 idle streams beside", \
         "cpu_us ratio rps p50_us p99_us")
@@ -64,6 +72,11 @@ function add_part(name, base, title, keys) {
 function define_columns() {
     add_column("cpu_us", "CPU us/request", "%.1f")
     add_column("event_cpu_us", "CPU us/event", "%.1f")
+    add_column("judge_us", "in between I/O", "%.2f")
+    add_column("loop_us", "in a loop", "%.2f")
+    add_column("loop_json_us", "its JSON check", "%.2f")
+    add_column("loop_inspect_us", "all inspection", "%.2f")
+    add_column("loop_decide_us", "decision", "%.2f")
     add_column("busy", "CPUs busy", "%.2f")
     add_column("rps", "requests/s", "%.0f")
     add_column("p50_us", "p50 us", "%.0f")
@@ -164,7 +177,14 @@ function goal_verdict(g,    value) {
     value = goal_value(g)
     if (value == "")
         return "not measured"
+    if (goal[g, 2] == "-")
+        return "no goal yet"
     return value <= goal[g, 2] + 0 ? "met" : "MISSED"
+}
+
+function base_header(base) {
+    sub(/^portcullis\+/, "", base)
+    return "x " base
 }
 
 function cell(part, c, key,    value) {
@@ -180,7 +200,7 @@ function cell(part, c, key,    value) {
 }
 
 function print_row(first, cells, n,    i, line) {
-    line = sprintf("| %-10s |", first)
+    line = sprintf("| %-17s |", first)
     for (i = 1; i <= n; i++)
         line = line sprintf(" %15s |", cells[i])
     print line
@@ -191,7 +211,7 @@ function print_part(part,    n_keys, keys, n, list, i, k, cells) {
     n = split(contenders[part], list, " ")
     printf "\n### %s: %s\n\n", part, part_title[part]
     for (k = 1; k <= n_keys; k++)
-        cells[k] = keys[k] == "ratio" ? "x " part_base[part] : column_header[keys[k]]
+        cells[k] = keys[k] == "ratio" ? base_header(part_base[part]) : column_header[keys[k]]
     print_row("", cells, n_keys)
     for (k = 1; k <= n_keys; k++)
         cells[k] = "--------------:"
@@ -216,10 +236,14 @@ function print_markdown(    p, g, i, value) {
     print "| --- | --: | --: | --- |"
     for (g = 1; g <= n_goals; g++) {
         value = goal_value(g)
-        printf "| %-68s | <= %5s | %8s | %-12s |\n", goal[g, 1], goal[g, 2], \
+        printf "| %-68s | %8s | %8s | %-12s |\n", goal[g, 1], limit_text(goal[g, 2]), \
             (value == "" ? "" : sprintf("%.2f", value)), goal_verdict(g)
     }
     print_caution()
+}
+
+function limit_text(limit) {
+    return limit == "-" ? "" : sprintf("<= %5s", limit)
 }
 
 # In a closed loop the contender is busy all the time, unless somebody else has its CPU.
@@ -273,7 +297,7 @@ function print_json(    i, p, part, n, list, value, separator) {
     for (i = 1; i <= n_goals; i++) {
         value = goal_value(i)
         printf "%s\n    {\"figure\": %s, \"goal\": %s, \"measured\": %s, \"verdict\": %s}", \
-            (i > 1 ? "," : ""), quote(goal[i, 1]), goal[i, 2], \
+            (i > 1 ? "," : ""), quote(goal[i, 1]), (goal[i, 2] == "-" ? "null" : goal[i, 2]), \
             (value == "" ? "null" : value + 0), quote(goal_verdict(i))
     }
     print "\n  ]\n}"

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The MCP server of the bench: answers at once, so that what is measured is the proxy.
  *
- *   POST /mcp           a JSON-RPC result of 300 bytes; ?size=65536 or ?size=1048576 for larger
- * ones GET  /mcp           an SSE stream that stays open; ?every=MS makes it send an event each MS
- * ms GET  /jwks.json     the key set, for contenders that fetch it
+ *   POST /mcp             a JSON-RPC result of 300 bytes, whatever was asked for
+ *   POST /mcp?size=65536  a larger one; or ?size=1048576
+ *   POST /mcp?list=json   the list of 50 tools; ?list=sse: the same as an event stream that ends
+ *   GET  /mcp             an SSE stream that stays open; ?every=MS: with an event each MS ms
+ *   GET  /jwks.json       the key set, for contenders that fetch it
  *
  * usage: upstream JWKS_FILE PORT_FILE
  * Writes the port it listens on to PORT_FILE and serves until it is ended. */
@@ -17,6 +19,7 @@
 
 #include "message.h"
 #include "tool.h"
+#include "tool_list.h"
 
 #define BATCH 256
 #define RECEIVE_MAX (64U * 1024)
@@ -98,6 +101,21 @@ static void answer_fill(struct answer *answer, char *body)
     memcpy(answer->bytes + head_len, body, answer->body_len);
     answer->len = (size_t)head_len + answer->body_len;
     free(body);
+}
+
+/* The whole stream: one event in one chunk, and the end. Takes over event. */
+static void answer_fill_stream(struct answer *answer, char *event)
+{
+    answer->bytes = malloc(MAX_HEAD + answer->body_len);
+    if (answer->bytes == NULL)
+        tool_die("out of memory");
+    int len = snprintf(answer->bytes, MAX_HEAD + answer->body_len,
+                       "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                       "Cache-Control: no-cache\r\n"
+                       "Transfer-Encoding: chunked\r\n\r\n%zx\r\n%.*s\r\n0\r\n\r\n",
+                       answer->body_len, (int)answer->body_len, event);
+    answer->len = (size_t)len;
+    free(event);
 }
 
 static void peer_close(struct upstream *upstream, struct peer *peer)
@@ -271,28 +289,38 @@ static void write_port(const char *path, uint16_t port)
         tool_die("cannot write %s", path);
 }
 
+/* What there is to answer with. */
+enum { ANSWER_300, ANSWER_64K, ANSWER_1M, ANSWER_LIST, ANSWER_LIST_STREAM, ANSWER_KEYS, N_ANSWERS };
+
+static void fill_all(struct answer *answers, const char *key_file)
+{
+    for (size_t i = ANSWER_300; i <= ANSWER_1M; i++)
+        answer_fill(&answers[i], result_make(answers[i].body_len));
+    char *list = tool_list_make(&answers[ANSWER_LIST].body_len);
+    answer_fill(&answers[ANSWER_LIST], list);
+    char *event = tool_list_make_event(&answers[ANSWER_LIST_STREAM].body_len);
+    answer_fill_stream(&answers[ANSWER_LIST_STREAM], event);
+    char *keys = file_read(key_file, &answers[ANSWER_KEYS].body_len);
+    answer_fill(&answers[ANSWER_KEYS], keys);
+}
+
 int main(int argc, char **argv)
 {
     static struct answer answers[] = {
-        {.request_line = "POST /mcp ", .body_len = 300},
-        {.request_line = "POST /mcp?size=65536 ", .body_len = 65536},
-        {.request_line = "POST /mcp?size=1048576 ", .body_len = 1048576},
-        {.request_line = "GET /jwks.json "},
+        [ANSWER_300] = {.request_line = "POST /mcp ", .body_len = 300},
+        [ANSWER_64K] = {.request_line = "POST /mcp?size=65536 ", .body_len = 65536},
+        [ANSWER_1M] = {.request_line = "POST /mcp?size=1048576 ", .body_len = 1048576},
+        [ANSWER_LIST] = {.request_line = "POST /mcp?list=json "},
+        [ANSWER_LIST_STREAM] = {.request_line = "POST /mcp?list=sse "},
+        [ANSWER_KEYS] = {.request_line = "GET /jwks.json "},
     };
-    static struct upstream upstream = {
-        .answers = answers,
-        .n_answers = sizeof(answers) / sizeof(*answers),
-    };
+    static struct upstream upstream = {.answers = answers, .n_answers = N_ANSWERS};
     uint16_t port = 0;
     if (argc != 3)
         tool_die("usage: upstream JWKS_FILE PORT_FILE");
 
     tool_exact_timers();
-    for (size_t i = 0; i + 1 < upstream.n_answers; i++)
-        answer_fill(&answers[i], result_make(answers[i].body_len));
-    struct answer *key_set = &answers[upstream.n_answers - 1];
-    char *key_set_bytes = file_read(argv[1], &key_set->body_len);
-    answer_fill(key_set, key_set_bytes);
+    fill_all(answers, argv[1]);
 
     upstream.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     upstream.listen_fd = tool_listen(0, &port);

@@ -40,6 +40,11 @@ const demoPolicy =
                 name: 'Portcullis demo',
                 upstream: server.url,
                 scopes: ['mcp:use'],
+                rules: [
+                    { tools: ['echo', 'get-sum'], allow: true },
+                    { tools: ['*'], permission: 'tool:{name}' },
+                    { prompts: ['*'], resources: ['*'], methods: ['*'], allow: true },
+                ],
                 identity: { 'X-User': 'sub' },
                 origins: ['http://localhost:6274', 'http://127.0.0.1:6274'], // MCP Inspector
             },

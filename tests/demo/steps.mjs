@@ -19,6 +19,8 @@ const CALL = rpc(2, 'tools/call', {
     name: 'echo',
     arguments: { message: 'Hello through the gate' },
 });
+const LIST = rpc(3, 'tools/list', {});
+const FOREIGN_CALL = rpc(4, 'tools/call', { name: 'get-env', arguments: {} });
 
 /** One shell command over several lines. */
 const lines = (...parts) => parts.join(' \\\n    ');
@@ -64,7 +66,7 @@ export function steps({ url, metadataUrl, token }) {
                 ),
                 'echo "$SESSION"',
             ].join('\n'),
-            shows: /^[0-9a-f-]{36}\s*$/,
+            shows: /^[0-9a-f-]{36}\.[\w-]{43}\s*$/,
         },
         {
             title: 'and call a tool',
@@ -76,6 +78,28 @@ export function steps({ url, metadataUrl, token }) {
                 `-d '${CALL}'`,
             ),
             shows: /Echo: Hello through the gate/,
+        },
+        {
+            title: 'The list shows only the tools that this token may use',
+            command: lines(
+                `curl -s ${url}`,
+                TOKEN,
+                `-H "Mcp-Session-Id: $SESSION"`,
+                ...JSON_TYPES,
+                `-d '${LIST}'`,
+            ),
+            shows: /^(?!.*"name":"get-env")(?=.*"name":"echo")/s,
+        },
+        {
+            title: 'Another tool: 403, and the challenge names the scope to ask for',
+            command: lines(
+                `curl -si ${url}`,
+                TOKEN,
+                `-H "Mcp-Session-Id: $SESSION"`,
+                ...JSON_TYPES,
+                `-d '${FOREIGN_CALL}'`,
+            ),
+            shows: /HTTP\/1\.1 403 [^]*scope="mcp:use tool:get-env"[^]*error="insufficient_scope"/,
         },
         {
             title: 'The same with the command line of MCP Inspector',

@@ -90,7 +90,7 @@ describe('answers', () => {
             ],
             '{}',
         );
-        assert.equal(answer.get('mcp-session-id'), 's-1');
+        assert.match(answer.get('mcp-session-id'), /^s-1\.[\w-]{43}$/); // see sessions.test.mjs
         assert.equal(answer.get('mcp-protocol-version'), '2025-11-25');
         assert.deepEqual(answer.all('set-cookie'), ['a=1', 'b=2']);
         assert.equal(answer.get('cache-control'), 'no-cache, no-transform');

@@ -22,7 +22,7 @@ const SAYS = {
     client: 'The access token does not name one client',
     bound: 'The access token is bound to a key and is no bearer token',
     scope: 'The scope of the access token is malformed',
-    missing: 'The token lacks a scope that this server needs',
+    missing: 'The access token lacks a scope that every call needs',
 };
 
 const SCOPES = ['mcp:use', 'mcp:read'];

@@ -12,7 +12,7 @@ import { runPortcullis } from './lib/portcullis.mjs';
 import { freePort } from './lib/ports.mjs';
 import { openStage } from './lib/stage.mjs';
 
-const COMMANDS = ['serve', 'check', 'print', 'schema', 'healthcheck', 'version'];
+const COMMANDS = ['serve', 'check', 'print', 'explain', 'schema', 'healthcheck', 'version'];
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'portcullis-commands-'));
 after(() => fs.rmSync(folder, { recursive: true }));
 

@@ -36,7 +36,7 @@ test('every command that it prints does what it says', async (t) => {
     const demo = startDemo(t, '--check');
     const [code] = await demo.ended;
     assert.equal(code, 0, demo.output + demo.errors);
-    assert.equal(demo.output.match(/^ok /gm).length, 6, demo.output);
+    assert.equal(demo.output.match(/^ok /gm).length, 8, demo.output);
     assert.doesNotMatch(demo.errors, /AddressSanitizer|LeakSanitizer|runtime error/);
 });
 

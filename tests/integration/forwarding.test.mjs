@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { assertOwnError } from './lib/answers.mjs';
+import { okJson } from './lib/byte-upstream.mjs';
 import { call, openStage } from './lib/stage.mjs';
 import { chunked, requestBytes } from './lib/wire.mjs';
 
@@ -15,13 +16,24 @@ describe('requests', () => {
     after(() => stage?.close());
     beforeEach(() => stage.upstream.forget());
 
+    // The id that a client gets for the upstream's session ID.
+    async function openSession(id) {
+        stage.upstream.respond = (request, link) =>
+            link.send(okJson('{}', [`Mcp-Session-Id: ${id}`]));
+        const answer = await stage.ask({});
+        stage.upstream.forget();
+        return answer.get('mcp-session-id');
+    }
+
     const BODIES = [
         ['a tools/call', call('tools/call', { name: 'echo', arguments: { text: 'hi' } })],
         ['blanks and line ends around the value', ` \r\n\t${call('ping')}\r\n `],
-        ['escapes and multi-byte characters', '{"id":1,"m":"\\u00e9\\ud83d\\ude00 é😀"}'],
-        ['any bytes: what is not looked into is not changed', Buffer.from([...Array(256).keys()])],
-        ['one byte', '1'],
-        ['1 MiB', Buffer.alloc(1 << 20, 'abcdefghijklmnopqrstuvwxyz0123456789')],
+        [
+            'escapes and multi-byte characters',
+            '{"jsonrpc":"2.0","id":1,"method":"pin\\u0067","m":"\\u00e9\\ud83d\\ude00 é😀"}',
+        ],
+        ['numbers as they are written', `{"jsonrpc":"2.0","id":1,"method":"ping","n":[1.0,-0,1E2]}`],
+        ['1 MiB', call('tools/call', { name: 'echo', arguments: { text: 'abcdefgh'.repeat(1 << 17) } })],
     ];
     for (const [what, body] of BODIES)
         test(`forwards a body byte for byte: ${what}`, async () => {
@@ -43,6 +55,8 @@ describe('requests', () => {
         });
 
     test('sends exactly these headers upstream, and no others', async () => {
+        const body = call('tools/call', { name: 'echo' });
+        const session = await openSession('0123-abc');
         const answer = await stage.ask({
             headers: [
                 JSON_TYPE,
@@ -50,7 +64,7 @@ describe('requests', () => {
                 'Accept-Encoding: gzip',
                 'User-Agent: test/1',
                 'MCP-Protocol-Version: 2025-11-25',
-                'Mcp-Session-Id: 0123-abc',
+                `Mcp-Session-Id: ${session}`,
                 'Mcp-Method: tools/call',
                 'Mcp-Name: echo',
                 'Mcp-Param-City: =?base64?WsO8cmljaA==?=',
@@ -61,14 +75,14 @@ describe('requests', () => {
                 'X-Custom: 2',
                 'X-Empty:',
             ],
-            body: call('ping'),
+            body,
         });
         const { fields, method, target, version } = stage.upstream.last;
         assert.deepEqual([method, target, version], ['POST', '/mcp', 'HTTP/1.1']);
         assert.deepEqual(fields.map(([name, value]) => [name.toLowerCase(), value]).sort(), [
             ['accept', 'application/json, text/event-stream'],
             ['accept-encoding', 'gzip'],
-            ['content-length', String(call('ping').length)],
+            ['content-length', String(body.length)],
             ['content-type', 'application/json'],
             ['host', `127.0.0.1:${stage.upstream.port}`],
             ['last-event-id', '17'],
@@ -192,8 +206,9 @@ describe('requests', () => {
         });
 
     test('GET and DELETE pass with their headers and without a body', async () => {
+        const session = `Mcp-Session-Id: ${await openSession('s1')}`;
         for (const method of ['GET', 'DELETE']) {
-            const headers = ['Accept: text/event-stream', 'Mcp-Session-Id: s1', 'Last-Event-ID: 9'];
+            const headers = ['Accept: text/event-stream', session, 'Last-Event-ID: 9'];
             assert.equal((await stage.ask({ method, headers, body: null })).status, 200);
             const request = stage.upstream.last;
             assert.equal(request.method, method);

@@ -104,7 +104,7 @@ describe('metrics and logs', () => {
         [2, { method: 'PUT' }, 405, /./],
         [3, { typed: false }, 415, /./],
         [1, { host: 'a b' }, 400, 'bad_host'],
-        [2, { scopeless: true }, 403, 'insufficient_scope'],
+        [2, { scopeless: true }, 403, 'route_scope_missing'],
     ];
     const WITH_TOKEN = 7 + 2 + 3 + 2;
     const TOTAL = MIX.reduce((sum, [times]) => sum + times, 0);

@@ -323,8 +323,7 @@ refuse('fields', 'folded_field', 'obs-fold of the token',
     withField(line('Authorization: Bearer a') + line(' b')));
 refuse('fields', 'folded_field', 'first field line folded', get('/mcp', line(' X: y') + HOST));
 
-for (const name of ['Content-Type', 'Origin', 'Mcp-Session-Id', 'MCP-Protocol-Version', 'Mcp-Method',
-    'Mcp-Name', 'Last-Event-ID', 'Access-Control-Request-Method']) {
+for (const name of ['Content-Type', 'Origin', 'Mcp-Session-Id', 'Last-Event-ID', 'Access-Control-Request-Method']) {
     refuse('duplicates', 'duplicate_field', `${name} twice, equal`,
         withField(line(`${name}: a`) + line(`${name}: a`)));
     refuse('duplicates', 'duplicate_field', `${name} twice, in other case`,

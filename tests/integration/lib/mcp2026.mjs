@@ -8,6 +8,10 @@ import { pipeline } from 'node:stream/promises';
 
 import { createMcpHandler, fromJsonSchema, McpServer } from '@modelcontextprotocol/server';
 
+/** Its resource, and its prompts. No header field takes the letters of the second as they are. */
+export const NOTE = 'test://note';
+export const PROMPTS = { greet: 'Hello', grüße: 'Hallo' };
+
 const text = (value) => ({ content: [{ type: 'text', text: String(value) }] });
 
 const object = (properties) =>
@@ -47,6 +51,11 @@ function makeServer() {
             return text(to);
         },
     );
+    for (const [name, greeting] of Object.entries(PROMPTS))
+        server.registerPrompt(name, { description: 'Says hello' }, () => ({
+            messages: [{ role: 'user', content: { type: 'text', text: greeting } }],
+        }));
+    server.registerResource('note', NOTE, {}, () => ({ contents: [{ uri: NOTE, text: 'note' }] }));
     return server;
 }
 

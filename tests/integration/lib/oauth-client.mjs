@@ -26,6 +26,7 @@ export class MemoryOAuthClient {
         this.client = undefined; // what registration gave
         this.saved = undefined; // the tokens
         this.saves = 0; // how often tokens came: the first login and every refresh
+        this.authorizations = 0; // how often a person was sent to log in
         this.authorizationUrl = undefined; // of the last login
         this.redirect = undefined; // where that login ended: code, state, iss
     }
@@ -82,6 +83,7 @@ export class MemoryOAuthClient {
     }
 
     async redirectToAuthorization(url) {
+        this.authorizations++;
         this.authorizationUrl = url;
         this.redirect = await logIn(url, { username: this.username, answer: this.answer });
     }
@@ -111,4 +113,24 @@ export async function connectWithLogin({ client, makeTransport, provider, finish
     const transport = makeTransport();
     await client.connect(transport);
     return transport;
+}
+
+/**
+ * What an application does about a step-up: ACT fails because the SDK has sent the person to another
+ * authorization; with the code that came back it goes on, and does it again.
+ *
+ * @param {object} connection { provider, transport, finish }: see connectWithLogin()
+ * @param {() => Promise<T>} act
+ * @returns {Promise<T>} what ACT gave in the end
+ * @template T
+ */
+export async function withStepUp({ provider, transport, finish }, act) {
+    const before = provider.authorizations;
+    try {
+        return await act();
+    } catch (error) {
+        if (provider.authorizations === before) throw error;
+    }
+    await finish(transport, provider.redirect.searchParams);
+    return act();
 }

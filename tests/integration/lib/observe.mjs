@@ -39,6 +39,21 @@ export function cpuSeconds(pid) {
     return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
+// The same in milliseconds, from the scheduler: exact, of the threads that are still there.
+export function cpuMs(pid) {
+    const threads = fs.readdirSync(`/proc/${pid}/task`);
+    const spentNs = threads.map((thread) =>
+        Number(fs.readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]),
+    );
+    return spentNs.reduce((sum, ns) => sum + ns, 0) / 1e6;
+}
+
+// The most memory the process had since resetPeak(), in KiB.
+export function peakKib(pid) {
+    return Number(/^VmHWM:\s+(\d+) kB$/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
+}
+export const resetPeak = (pid) => fs.writeFileSync(`/proc/${pid}/clear_refs`, '5');
+
 const NAME = '[a-zA-Z_:][a-zA-Z0-9_:]*';
 const SAMPLE = new RegExp(`^(${NAME})(?:\\{(.*)\\})? (NaN|[+-]Inf|[0-9.eE+-]+)$`);
 const LABEL = /([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"(,|$)/y;

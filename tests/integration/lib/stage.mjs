@@ -20,7 +20,7 @@ export const call = (method, params = {}, id = 1) =>
     JSON.stringify({ jsonrpc: '2.0', id, method, params });
 
 /** An issuer as small as can be: one key, served at the place that the policy names. */
-class Issuer {
+export class Issuer {
     static async open() {
         const issuer = new Issuer();
         issuer.key = await newSigningKey();
@@ -98,11 +98,11 @@ export class Stage {
         };
     }
 
-    async start(more = {}, { ready = true } = {}) {
-        const { prelude, env } = this.options;
+    async start(more = {}, { ready = true, env = {} } = {}) {
+        const { prelude } = this.options;
         this.gate = await startPortcullis({
             policy: this.policy(more),
-            env,
+            env: { ...this.options.env, ...env },
             binary: prelude ? wrapper(this.folder, prelude) : undefined,
             ready,
         });

@@ -56,27 +56,34 @@ async function readForm(request) {
     return new URLSearchParams(Buffer.concat(chunks).toString());
 }
 
-// Everything that was asked for, granted.
-async function grantAll(provider, { params, accountId }) {
+// Everything that was asked for, granted; of the API's scopes only those in MAY, if there is such a list.
+async function grantAll(provider, { params, accountId, may }) {
     const grant = new provider.Grant({ accountId, clientId: params.client_id });
-    if (params.scope) grant.addOIDCScope(params.scope);
-    for (const resource of [params.resource ?? []].flat())
-        if (params.scope) grant.addResourceScope(resource, params.scope);
+    const asked = (params.scope ?? '').split(' ').filter(Boolean);
+    const granted = asked.filter((scope) => may?.includes(scope) ?? true);
+    const refused = asked.filter((scope) => !granted.includes(scope));
+    if (asked.length > 0) grant.addOIDCScope(asked.join(' '));
+    for (const resource of [params.resource ?? []].flat()) {
+        if (granted.length > 0) grant.addResourceScope(resource, granted.join(' '));
+        if (refused.length > 0) grant.rejectResourceScope(resource, refused.join(' '));
+    }
     return grant.save();
 }
 
-async function decide(provider, params, form) {
+async function decide(provider, params, form, permissions) {
     if (form.get('answer') !== 'allow')
         return { error: 'access_denied', error_description: 'The user said no.' };
     const accountId = `auth0|${form.get('username')}`;
-    const grantId = await grantAll(provider, { params, accountId });
+    const may = permissions && (permissions[accountId] ?? []);
+    const grantId = await grantAll(provider, { params, accountId, may });
     return { login: { accountId }, consent: { grantId } };
 }
 
 /**
  * Answers a request for the login page (GET) or its form (POST), in an interaction of PROVIDER.
+ * PERMISSIONS: account -> scopes that may be granted; undefined: all to everybody.
  */
-export async function answerLogin(provider, request, response) {
+export async function answerLogin(provider, request, response, permissions) {
     let details;
     try {
         details = await provider.interactionDetails(request, response);
@@ -86,7 +93,8 @@ export async function answerLogin(provider, request, response) {
     }
     const { params } = details;
     if (request.method === 'POST') {
-        const result = await decide(provider, params, await readForm(request));
+        const form = await readForm(request);
+        const result = await decide(provider, params, form, permissions);
         await provider.interactionFinished(request, response, result, {
             mergeWithLastSubmission: false,
         });

@@ -47,7 +47,10 @@ export function makeProvider(tenant, keys) {
         // Only what was asked for; Auth0 gives refresh tokens for offline_access likewise.
         issueRefreshToken: (context, client, source) => source.scopes.has('offline_access'),
         rotateRefreshToken: true,
-        extraTokenClaims: () => tenant.extraClaims,
+        extraTokenClaims: (context, token) => ({
+            ...tenant.extraClaims,
+            ...rbacClaims(tenant, token.accountId),
+        }),
         fetch: (url, options) => fetchDocument(tenant.documents, url, options),
         ttl: {
             AccessToken: tenant.accessTokenSeconds,
@@ -82,6 +85,12 @@ export function makeProvider(tenant, keys) {
     });
     provider.on('server_error', (context, error) => tenant.errors.push(error));
     return provider;
+}
+
+// Auth0's RBAC ("add permissions in the access token"): all that the user may, whatever was consented.
+function rbacClaims(tenant, accountId) {
+    if (tenant.permissions === undefined) return {};
+    return { permissions: tenant.permissions[accountId] ?? [] };
 }
 
 function resourceServer(tenant, resource) {

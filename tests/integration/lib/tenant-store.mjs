@@ -13,6 +13,8 @@ export class TenantStore {
     }
 
     upsert(id, payload) {
+        // What a client says about scopes when it registers is no limit at Auth0.
+        if (this.#prefix === 'Client:') delete payload.scope;
         this.#records.set(this.#prefix + id, payload);
     }
 

@@ -92,7 +92,7 @@ export class Tenant {
             if (await applyFault(this.faults[endpoint], request, response)) return;
         }
         if (pathname.startsWith(LOGIN_PATH)) {
-            await answerLogin(this.#provider, request, response);
+            await answerLogin(this.#provider, request, response, this.permissions);
             return;
         }
         if (pathname === '/authorize') request.url = withDefaultScope(request.url);
@@ -173,6 +173,8 @@ function withDefaultScope(target) {
  *     clients that name no resource
  * @param {number} [options.accessTokenSeconds] life of an access token from a login
  * @param {object} [options.extraClaims] further claims of those
+ * @param {object} [options.permissions] account -> names: the API has RBAC, so that a user is granted
+ *     no other scopes, and all of these are in `permissions` of the access token
  * @returns {Promise<Tenant>} to be ended with close()
  */
 export async function startTenant({
@@ -182,6 +184,7 @@ export async function startTenant({
     resource = 'https://mcp.example.com/mcp',
     accessTokenSeconds = 3600,
     extraClaims = {},
+    permissions,
 } = {}) {
     const bound = port || (await freePort());
     const tenant = new Tenant({
@@ -192,6 +195,7 @@ export async function startTenant({
         resource,
         accessTokenSeconds,
         extraClaims,
+        permissions,
         keys: [await newSigningKey()],
     });
     await tenant.up();

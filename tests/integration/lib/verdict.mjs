@@ -8,9 +8,9 @@ import { assertOwnError } from './answers.mjs';
 export const METADATA_URL = 'https://mcp.example.com/.well-known/oauth-protected-resource/mcp';
 
 /** The one value of WWW-Authenticate that says this, byte for byte (RFC 6750 3, RFC 9728 5.1). */
-export function challenge({ scope, error, description }) {
+export function challenge({ metadata = METADATA_URL, scope, error, description }) {
     const parameters = [
-        ['resource_metadata', METADATA_URL],
+        ['resource_metadata', metadata],
         ['scope', scope],
         ['error', error],
         ['error_description', description],

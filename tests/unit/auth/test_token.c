@@ -338,37 +338,6 @@ static void token_check_survives_the_largest_exp(void **state)
     identity_unref(identity);
 }
 
-/* Rule 22: route 2 wants mcp:use and files:read. */
-static void token_has_route_scopes_wants_all_of_them(void **state)
-{
-    struct token_fixture *f = *state;
-    static const struct {
-        const char *why;
-        struct str scope;
-        bool has;
-    } rows[] = {
-        {"both", STR_INIT("mcp:use files:read"), true},
-        {"both, other order, more", STR_INIT("x files:read mcp:use y"), true},
-        {"one of two", STR_INIT("mcp:use"), false},
-        {"none", STR_INIT("openid"), false},
-        {"empty", STR_INIT(""), false},
-        {"absent", {0}, false},
-        {"another case", STR_INIT("MCP:use files:read"), false},
-        {"a longer name", STR_INIT("mcp:user files:read"), false},
-        {"comma", STR_INIT("mcp:use,files:read"), false},
-        {"mcp:admin implies both", STR_INIT("mcp:admin"), true},
-        {"files:write implies one", STR_INIT("files:write"), false},
-        {"one held, one implied", STR_INIT("mcp:use files:write"), true},
-        {"a name that looks like the implying one", STR_INIT("mcp:administrator"), false},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        const struct identity identity = {.refs = 1, .scope = rows[i].scope};
-        if (token_has_route_scopes(&f->routes[2], &identity) != rows[i].has)
-            fail_msg("%s", rows[i].why);
-        assert_true(token_has_route_scopes(&f->routes[0], &identity));
-    }
-}
-
 /* Every answer can be sent in a challenge, and no two have one name. */
 static void token_rc_has_a_name_and_a_sendable_description(void **state)
 {
@@ -406,7 +375,6 @@ int main(void)
         cmocka_unit_test(token_check_answers_with_the_first_rule_broken),
         cmocka_unit_test(token_recheck_repeats_what_depends_on_route_and_time),
         cmocka_unit_test(token_check_survives_the_largest_exp),
-        cmocka_unit_test(token_has_route_scopes_wants_all_of_them),
         cmocka_unit_test(token_rc_has_a_name_and_a_sendable_description),
     };
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);

@@ -249,6 +249,52 @@ static void token_cache_counts_what_an_entry_holds(void **state)
     identity_unref(sample.identity);
 }
 
+/* What auth/assertion does to an identity, as far as the cache can see. */
+static void token_cache_counts_assertions_that_come_later(void **state)
+{
+    (void)state;
+    struct sample samples[3];
+    for (unsigned i = 0; i < ARRAY_LEN(samples); i++)
+        sample_fill(&samples[i], i, FIXTURE_NOW + 100);
+    struct token_cache *cache = token_cache_make(8, PLENTY);
+    insert(cache, &samples[0]);
+    const size_t one = token_cache_stats(cache).bytes;
+    token_cache_free(cache);
+
+    cache = token_cache_make(8, 3 * one + 1000);
+    for (unsigned i = 0; i < ARRAY_LEN(samples); i++)
+        insert(cache, &samples[i]);
+    samples[1].identity->assertion_bytes = 1000;
+    assert_true(knows(cache, &samples[1]));
+    assert_true(knows(cache, &samples[1])); /* once, not at each look-up */
+    assert_int_equal(token_cache_stats(cache).bytes, 3 * one + 1000);
+    assert_int_equal(token_cache_stats(cache).evictions, 0);
+    samples[1].identity->assertion_bytes = 1001; /* one byte too many: the oldest leaves */
+    assert_true(knows(cache, &samples[1]));
+    assert_int_equal(token_cache_stats(cache).entries, 2);
+    assert_int_equal(token_cache_stats(cache).evictions, 1);
+    assert_int_equal(token_cache_stats(cache).bytes, 2 * one + 1001);
+    assert_false(knows(cache, &samples[0]));
+    samples[1].identity->assertion_bytes = PLENTY; /* alone too large, and in use */
+    assert_true(knows(cache, &samples[1]));
+    assert_int_equal(token_cache_stats(cache).entries, 1);
+    insert(cache, &samples[2]); /* it leaves when another one needs the room */
+    assert_int_equal(token_cache_stats(cache).entries, 1);
+    assert_false(knows(cache, &samples[1]));
+    samples[2].identity->assertion_bytes = 500;
+    assert_true(knows(cache, &samples[2]));
+    samples[2].identity->assertion_bytes = 200; /* a shorter one in its place */
+    assert_true(knows(cache, &samples[2]));
+    assert_int_equal(token_cache_stats(cache).bytes, one + 200);
+    token_cache_clear(cache);
+    assert_int_equal(token_cache_stats(cache).bytes, 0);
+    insert(cache, &samples[2]); /* with one already */
+    assert_int_equal(token_cache_stats(cache).bytes, one + 200);
+    token_cache_free(cache);
+    for (unsigned i = 0; i < ARRAY_LEN(samples); i++)
+        identity_unref(samples[i].identity);
+}
+
 static void token_cache_insert_replaces_the_same_credential(void **state)
 {
     (void)state;
@@ -378,6 +424,7 @@ int main(void)
         cmocka_unit_test(token_cache_of_no_entries_holds_one),
         cmocka_unit_test(token_cache_is_bounded_in_bytes),
         cmocka_unit_test(token_cache_counts_what_an_entry_holds),
+        cmocka_unit_test(token_cache_counts_assertions_that_come_later),
         cmocka_unit_test(token_cache_insert_replaces_the_same_credential),
         cmocka_unit_test(token_cache_clear_ends_every_entry),
         cmocka_unit_test(token_cache_drops_entries_whose_key_left_the_set),

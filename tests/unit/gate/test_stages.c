@@ -8,8 +8,9 @@
 static void stages_have_this_order(void **state)
 {
     (void)state;
-    static const char *const names[] = {"route", "origin", "bearer", "token",
-                                        "admit", "body",   "forward"};
+    static const char *const names[] = {"route",   "origin",     "bearer",  "token",
+                                        "admit",   "body",       "inspect", "decide",
+                                        "session", "credential", "forward"};
     size_t count = 0;
     const struct stage *table = stages(&count);
     assert_int_equal(count, ARRAY_LEN(names));
@@ -216,8 +217,8 @@ static void stages_refuse_with_status_and_reason(void **state)
          {.target = "/scoped", .payload = NO_SCOPE},
          "admit",
          403,
-         "insufficient_scope"},
-        {"one scope of two", {.target = "/scoped"}, "admit", 403, "insufficient_scope"},
+         "route_scope_missing"},
+        {"one scope of two", {.target = "/scoped"}, "admit", 403, "route_scope_missing"},
         {"form body", {.type = "application/x-www-form-urlencoded"}, "body", 415, "content_type"},
         {"no content type", {.type = ""}, "body", 415, "content_type"},
         {"body one past the limit", {.length = GATE_BODY_LIMIT + 1}, "body", 413, "body_too_large"},
@@ -268,7 +269,7 @@ static void stages_challenge_as_rfc_6750_has_it(void **state)
          "scope=\"mcp:use files:read\""},
         {"not found", {.target = "/x"}, NULL, NULL, NULL},
         {"foreign origin", {.origin = FOREIGN}, NULL, NULL, NULL},
-        {"too large", {.length = 100}, NULL, NULL, NULL},
+        {"too large", {.length = GATE_BODY_LIMIT + 1}, NULL, NULL, NULL},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct gate_request request;
@@ -356,7 +357,7 @@ static void stages_wait_for_the_body_and_then_forward(void **state)
         /* Nothing moves without the body, however often it runs. */
         assert_int_equal(stages_run(request.txn), STEP_WAIT);
         assert_null(request.txn->relay.call);
-        request.txn->body_ready = true;
+        gate_set_body(&request, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}");
         assert_int_equal(stages_run(request.txn), STEP_WAIT);
         assert_string_equal(stages_name(request.txn), "forward");
         assert_non_null(request.txn->relay.call);

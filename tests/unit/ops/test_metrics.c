@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ops/metrics.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "ops/audit.h"
 #include "support/cmocka_all.h"
 
 #define MAX_PAGE_BYTES (4U * 1024 * 1024)
+#define FFFD "\xef\xbf\xbd"
+#define TOOL(route, tool, decision, count)                                                   \
+    "portcullis_tool_calls_total{route=\"" route "\",tool=\"" tool "\",decision=\"" decision \
+    "\"} " count
 
 /* Two workers' counters, two routes, and the page over them. */
 struct world {
@@ -198,6 +204,161 @@ static void metrics_label_values_are_escaped(void **state)
     struct world *w = *state;
     w->issuers[0].name = STR("a\"b\\c\nd");
     assert_page_has(w, "portcullis_jwks_keys{issuer=\"a\\\"b\\\\c\\nd\"} 2");
+    w->issuers[0].name = STR("\r\t\x01\x7f \xff \xc3\xa4 \xed\xa0\x80");
+    assert_page_has(w, "portcullis_jwks_keys{issuer=\"" FFFD FFFD FFFD FFFD " " FFFD
+                       " \xc3\xa4 " FFFD FFFD FFFD "\"} 2");
+}
+
+static void metrics_tools_are_counted_by_name_and_decision(void **state)
+{
+    struct world *w = *state;
+    char name[] = "echo";
+    size_t a = metrics_label(&w->labels, STR("a"));
+    size_t b = metrics_label(&w->labels, STR("b"));
+    metrics_tool_call(w->workers[0], a, str_from_cstr(name), true);
+    name[0] = 'X'; /* the name was copied */
+    metrics_tool_call(w->workers[0], a, STR("echo"), true);
+    metrics_tool_call(w->workers[0], a, STR("echo"), false);
+    metrics_tool_call(w->workers[1], a, STR("echo"), true);
+    metrics_tool_call(w->workers[1], a, STR(""), true);
+    metrics_tool_call(w->workers[1], b, STR("echo"), true);
+    assert_page_has(w, TOOL("a", "echo", "allow", "3"));
+    assert_page_has(w, TOOL("a", "echo", "deny", "1"));
+    assert_page_has(w, TOOL("a", "", "allow", "1"));
+    assert_page_has(w, TOOL("b", "echo", "allow", "1"));
+}
+
+static void metrics_denied_names_get_no_row_of_their_own(void **state)
+{
+    struct world *w = *state;
+    char name[16];
+    size_t a = metrics_label(&w->labels, STR("a"));
+    for (int i = 0; i < 1000; i++) {
+        (void)snprintf(name, sizeof(name), "made-up-%d", i);
+        metrics_tool_call(w->workers[i % 2], a, str_from_cstr(name), false);
+    }
+    metrics_tool_call(w->workers[0], a, STR("real"), true);
+    metrics_tool_call(w->workers[0], a, STR("real"), false);
+    metrics_tool_call(w->workers[1], a, STR("real"), false);
+    assert_page_has(w, TOOL("a", "other", "deny", "1001"));
+    assert_page_has(w, TOOL("a", "real", "allow", "1"));
+    assert_page_has(w, TOOL("a", "real", "deny", "1"));
+    assert_null(strstr(w->text.ptr, "made-up"));
+}
+
+static void metrics_tools_past_the_limit_are_other(void **state)
+{
+    struct world *w = *state;
+    char name[16];
+    size_t a = metrics_label(&w->labels, STR("a"));
+    for (unsigned i = 0; i < METRICS_TOOLS; i++) {
+        (void)snprintf(name, sizeof(name), "t%u", i);
+        metrics_tool_call(w->workers[0], a, str_from_cstr(name), true);
+    }
+    assert_page_has(w, TOOL("a", "t255", "allow", "1"));
+    assert_null(strstr(w->text.ptr, "\"other\""));
+    metrics_tool_call(w->workers[0], a, STR("t256"), true);
+    metrics_tool_call(w->workers[0], a, STR("t7"), false);
+    metrics_tool_call(w->workers[0], METRICS_NO_ROUTE, STR("t7"), true);
+    assert_page_has(w, TOOL("a", "other", "allow", "1"));
+    assert_page_has(w, TOOL("a", "t7", "deny", "1"));
+    assert_page_has(w, TOOL("other", "other", "allow", "1"));
+}
+
+/* A tool of the name "other", and what is counted so, are one sample: two would make the page bad.
+ */
+static void metrics_a_tool_called_other_shares_its_row(void **state)
+{
+    struct world *w = *state;
+    size_t a = metrics_label(&w->labels, STR("a"));
+    metrics_tool_call(w->workers[0], a, STR("made-up"), false);
+    metrics_tool_call(w->workers[0], a, STR("other"), true);
+    metrics_tool_call(w->workers[0], a, STR("other"), false);
+    assert_page_has(w, TOOL("a", "other", "allow", "1"));
+    assert_page_has(w, TOOL("a", "other", "deny", "2"));
+}
+
+#define X20 "xxxxxxxxxxxxxxxxxxxx"
+
+static void metrics_tool_names_are_cleaned_and_cut(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *line;
+        const char *why;
+    } rows[] = {
+        {"say \"hi\\", TOOL("a", "say \\\"hi\\\\", "allow", "1"), "escapes of the format"},
+        {"a\nb", TOOL("a", "a" FFFD "b", "allow", "2"), "a line feed"},
+        {"a\x01"
+         "b",
+         TOOL("a", "a" FFFD "b", "allow", "2"), "the same label is the same row"},
+        {"\xff\xc3", TOOL("a", FFFD FFFD, "allow", "1"), "no UTF-8"},
+        {"\xc3\xa4\xf0\x9f\x94\xa5", TOOL("a", "\xc3\xa4\xf0\x9f\x94\xa5", "allow", "1"), "UTF-8"},
+        {X20 X20 X20 "abcd", TOOL("a", X20 X20 X20 "abcd", "allow", "1"), "64 bytes"},
+        {X20 X20 X20 "abcde", TOOL("a", X20 X20 X20 "a...", "allow", "2"), "65 bytes"},
+        {X20 X20 X20 "abcxxxxx", TOOL("a", X20 X20 X20 "a...", "allow", "2"), "alike when cut"},
+        {X20 X20 X20 "\xe2\x82\xac--", TOOL("a", X20 X20 X20 "...", "allow", "1"),
+         "no cut inside a character"},
+        {X20 X20 X20 "-\xe2\x82\xac", TOOL("a", X20 X20 X20 "-\xe2\x82\xac", "allow", "1"),
+         "64, not ASCII"},
+    };
+    struct world *w = *state;
+    size_t a = metrics_label(&w->labels, STR("a"));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        metrics_tool_call(w->workers[i % 2], a, str_from_cstr(rows[i].name), true);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (!page_has(w, rows[i].line))
+            fail_msg("%s: no line %s", rows[i].why, rows[i].line);
+}
+
+static void *call_many_tools(void *ctx)
+{
+    struct world *w = ctx;
+    char name[32];
+    for (unsigned i = 0; i < 4 * METRICS_TOOLS; i++) {
+        (void)snprintf(name, sizeof(name), "tool-with-a-name-%u", i % (METRICS_TOOLS + 8));
+        metrics_tool_call(w->workers[0], 0, str_from_cstr(name), true);
+    }
+    return NULL;
+}
+
+/* The page is read while a worker counts: a name is never seen half written. */
+static void metrics_tools_can_be_read_while_they_are_counted(void **state)
+{
+    struct world *w = *state;
+    pthread_t thread;
+    (void)metrics_label(&w->labels, STR("a"));
+    assert_int_equal(pthread_create(&thread, NULL, call_many_tools, w), 0);
+    for (int i = 0; i < 20; i++) {
+        const char *at;
+        buf_clear(&w->text);
+        metrics_render(&w->page, &w->text);
+        assert_int_equal(buf_append_char(&w->text, '\0'), 0);
+        at = w->text.ptr;
+        while ((at = strstr(at, "tool=\"")) != NULL) {
+            at += 6;
+            assert_true(strncmp(at, "tool-with-a-name-", 17) == 0 || strncmp(at, "other", 5) == 0);
+        }
+    }
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+static void metrics_say_how_the_audit_log_is(void **state)
+{
+    static const char *const lines[] = {
+        "portcullis_audit_written_total 7",
+        "portcullis_audit_lost_total 8",
+        "portcullis_audit_failures_total 9",
+        "portcullis_audit_failing 1",
+    };
+    static const struct audit_stats audit = {
+        .written = 7, .lost = 8, .failures = 9, .failing = true};
+    struct world *w = *state;
+    assert_false(page_has(w, lines[0]));
+    assert_null(strstr(w->text.ptr, "audit"));
+    w->page.audit = &audit;
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++)
+        assert_page_has(w, lines[i]);
 }
 
 /* Text format 0.0.4: HELP and TYPE once and before the first sample, samples of one name together,
@@ -209,7 +370,11 @@ static void metrics_page_is_well_formed(void **state)
     struct buf seen = buf_make(MAX_PAGE_BYTES);
     struct str family = {0};
     struct str line;
+    static const struct audit_stats audit;
+    w->page.audit = &audit;
     metrics_request(w->workers[0], route, 200, "ok", 1);
+    metrics_tool_call(w->workers[0], route, STR("echo"), true);
+    metrics_tool_call(w->workers[1], route, STR("echo"), true);
     metrics_render(&w->page, &w->text);
     assert_int_equal(w->text.ptr[w->text.len - 1], '\n');
     struct str rest = str_head(buf_str(&w->text), w->text.len - 1);
@@ -252,6 +417,13 @@ int main(void)
         TEST(metrics_page_says_what_is_known_of_issuers_and_process),
         TEST(metrics_set_values_are_added_up_over_the_workers),
         TEST(metrics_label_values_are_escaped),
+        TEST(metrics_tools_are_counted_by_name_and_decision),
+        TEST(metrics_denied_names_get_no_row_of_their_own),
+        TEST(metrics_tools_past_the_limit_are_other),
+        TEST(metrics_a_tool_called_other_shares_its_row),
+        TEST(metrics_tool_names_are_cleaned_and_cut),
+        TEST(metrics_tools_can_be_read_while_they_are_counted),
+        TEST(metrics_say_how_the_audit_log_is),
         TEST(metrics_page_is_well_formed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -70,21 +70,12 @@ static const struct finding_row key_errors[] = {
     {POLICY_TOP("\"jwks\": {\"refesh\": \"1m\"}"), "/jwks/refesh", "did you mean \"refresh\"?"},
     {POLICY_UPSTREAM("{\"url\": \"http://a\", \"header\": {}}"), "/routes/0/upstream/header",
      "did you mean \"headers\"?"},
-    {POLICY_TOP("\"tests\": []"), "/tests", "not supported yet"},
-    {POLICY_TOP("\"session_secret\": \"x\""), "/session_secret", "not supported yet"},
     {POLICY_TOP("\"listen\": [{\"address\": \"127.0.0.1:1\", \"tls\": null}]"), "/listen/0/tls",
      "not supported yet"},
     {POLICY_TOP("\"limits\": {\"store\": 1}"), "/limits/store", "not supported yet"},
-    {POLICY_IN_ROUTE("\"default\": \"deny\""), "/routes/0/default", "not supported yet"},
-    {POLICY_IN_ROUTE("\"list\": \"pass\""), "/routes/0/list", "not supported yet"},
-    {POLICY_IN_ROUTE("\"on_deny\": \"challenge\""), "/routes/0/on_deny", "not supported yet"},
-    {POLICY_IN_ROUTE("\"sessions\": \"bind\""), "/routes/0/sessions", "not supported yet"},
-    {POLICY_IN_ROUTE("\"authorize_on\": \"scope\""), "/routes/0/authorize_on", "not supported yet"},
     {POLICY_IN_ROUTE("\"limits\": {\"subject_rate\": 1}"), "/routes/0/limits/subject_rate",
      "not supported yet"},
-    {POLICY_IN_ROUTE("\"limits\": {\"response_inspect\": 1}"), "/routes/0/limits/response_inspect",
-     "not supported yet"},
-    {POLICY_UPSTREAM("{\"url\": \"http://a\", \"assertion\": {}}"), "/routes/0/upstream/assertion",
+    {POLICY_IN_ROUTE("\"limits\": {\"ip_rate\": 1}"), "/routes/0/limits/ip_rate",
      "not supported yet"},
 };
 
@@ -304,7 +295,7 @@ static void policy_reports_all_problems_in_one_run_by_line(void **state)
     int r =
         parse_policy("{\n\"listn\": 1,\n\"workers\": \"x\",\n\"workers\": 0,\n\"auth0\": \"A\",\n"
                      "\"routes\": [\n{\"resource\": \"x\",\n\"upstream\": \"$env(NOPE)\",\n"
-                     "\"rules\": []}]\n}",
+                     "\"limits\": {\"ip_rate\": 1}}]\n}",
                      &diag, &config);
     static const unsigned lines[] = {2, 4, 4, 5, 7, 8, 9};
     assert_int_equal(r, -EINVAL);

@@ -120,6 +120,12 @@ static const char *unit_name(enum schema_unit unit)
         return "claim";
     case UNIT_ALGORITHM:
         return "algorithm";
+    case UNIT_GLOB:
+        return "pattern";
+    case UNIT_PERMISSION:
+        return "permission";
+    case UNIT_PEM:
+        return "PEM text";
     case UNIT_TEXT:
     case UNIT_CHOICE:
     case UNIT_ANY:
@@ -149,6 +155,8 @@ static void append_type(struct buf *out, const struct schema_row *row)
         (void)buf_printf(out, "%slist", sep);
     if ((row->types & SCHEMA_STRINGS) != 0)
         (void)buf_printf(out, "%slist of %ss", sep, unit_name(row->unit));
+    if ((row->types & SCHEMA_SCALARS) != 0)
+        (void)buf_printf(out, "%slist of strings, numbers, true or false", sep);
 }
 
 static void append_default(struct buf *out, const struct schema_row *row)

@@ -97,7 +97,7 @@ static const struct {
     {STR_INIT("forwarded"), FIELD_REQUEST_STRIP, 0},
     {STR_INIT("x-request-id"), FIELD_REQUEST_STRIP, FIELD_RESPONSE_STRIP},
     {STR_INIT("mcp-session-id"), FIELD_SINGLE, BOTH},
-    {STR_INIT("mcp-protocol-version"), FIELD_SINGLE, BOTH},
+    {STR_INIT("mcp-protocol-version"), FIELD_MIRROR, BOTH | FIELD_SINGLE},
     {STR_INIT("traceparent"), 0, BOTH | FIELD_SINGLE},
     {STR_INIT("content-type"), FIELD_SINGLE, BOTH},
     {STR_INIT("www-authenticate"), 0, BOTH},

@@ -8,6 +8,7 @@
 #ifndef SUPPORT_GATE_FIXTURE_H
 #define SUPPORT_GATE_FIXTURE_H
 
+#include "gate/list_filter.h"
 #include "gate/stages.h"
 #include "gate/txn.h"
 #include "gate/worker.h"
@@ -15,7 +16,7 @@
 #include "support/cmocka_all.h"
 #include "support/token_fixture.h"
 
-#define GATE_BODY_LIMIT 16
+#define GATE_BODY_LIMIT 4096
 #define GATE_MAX_FIELDS 32
 
 /* How far the monotonic clock is past FIXTURE_MONO; seen by the loop from its next turn on. */
@@ -77,6 +78,10 @@ static inline void gate_make_routes(struct gate_fixture *f)
         route->authority = STR("mcp.example.com");
         route->origin = STR("https://mcp.example.com");
         route->max_body_bytes = GATE_BODY_LIMIT;
+        route->max_inspect_bytes = GATE_BODY_LIMIT;
+        route->default_allows = true;
+        route->filters_lists = true;
+        route->binds_sessions = true;
         route->upstream.authority = STR("127.0.0.1:3000");
         route->upstream.target = STR("/up");
     }
@@ -203,6 +208,15 @@ static inline struct txn *gate_make_txn(struct gate_fixture *f, struct gate_requ
     return txn;
 }
 
+/* The body has come in. */
+static inline void gate_set_body(struct gate_request *request, const char *body)
+{
+    request->exchange.body.max = GATE_BODY_LIMIT;
+    buf_clear(&request->exchange.body);
+    mint_require(buf_append_cstr(&request->exchange.body, body) == 0, "body too large");
+    request->txn->body_ready = true;
+}
+
 /* A field of the answer, or NULL. */
 static inline const char *gate_answer_field(const struct gate_request *request, const char *name)
 {
@@ -216,6 +230,7 @@ static inline void gate_end(struct gate_request *request)
     struct txn *txn = request->txn;
     txn->relay.call = upstream_cancel(txn->relay.call);
     buf_free(&txn->relay.body);
+    txn->relay.filter = list_filter_free(txn->relay.filter);
     list_unlink(&txn->key_node);
     loop_timer_stop(txn->worker->loop, &txn->key_timer);
     txn->identity = identity_unref(txn->identity);

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private parts of the stages: stages.c (the table, and what is decided on the head), stages_mcp.c
+ * (what is decided on the message). */
+#ifndef GATE_STAGES_INT_H
+#define GATE_STAGES_INT_H
+
+#include "gate/stages.h"
+#include "gate/txn.h"
+
+enum step stage_inspect(struct txn *txn);
+enum step stage_decide(struct txn *txn);
+enum step stage_session(struct txn *txn);
+enum step stage_credential(struct txn *txn);
+
+#endif

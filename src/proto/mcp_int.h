@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of proto/mcp share: the members that matter, and how they are found. */
+#ifndef PROTO_MCP_INT_H
+#define PROTO_MCP_INT_H
+
+#include "base/json_text.h"
+#include "proto/mcp.h"
+
+enum mcp_member {
+    MCP_JSONRPC,
+    MCP_ID,
+    MCP_METHOD,
+    MCP_PARAMS,
+    MCP_RESULT,
+    MCP_ERROR,
+    /* of params */
+    MCP_PARAM_NAME,
+    MCP_PARAM_URI,
+    MCP_PARAM_TASK,
+    MCP_PARAM_META,
+    MCP_PARAM_REF,
+    MCP_PARAM_NOTIFICATIONS,
+    MCP_PARAM_OTHER, /* not read, but not to be there in another spelling either */
+    MCP_META_REVISION,
+    MCP_REF_TYPE,
+    MCP_REF_NAME,
+    MCP_REF_URI,
+    MCP_NOTIFICATIONS_URIS,
+    MCP_N_MEMBERS
+};
+
+/* Objects that have such members. */
+enum mcp_object { MCP_IN_MESSAGE, MCP_IN_PARAMS, MCP_IN_META, MCP_IN_REF, MCP_IN_NOTIFICATIONS };
+
+struct mcp_members {
+    struct str values[MCP_N_MEMBERS]; /* absent without */
+    unsigned ambiguous; /* bit (1 << enum mcp_object): it has a key that some take for another */
+};
+
+/* Reads the object at hand and moves behind it. */
+void mcp_read_members(struct json_text_iter *iter, struct mcp_members *ret_members);
+
+/* True when VALUE is a string without control characters. *RET_TEXT borrows from VALUE or ARENA;
+ * when memory is short it is absent. */
+bool mcp_read_text(struct str value, struct arena *arena, struct str *ret_text);
+
+/* What the params of MESSAGE, whose method is known, say: revision, mirrored and calls. */
+enum mcp_rc mcp_read_params(const struct mcp_members *members, struct arena *arena,
+                            struct mcp_message *message);
+
+#endif
