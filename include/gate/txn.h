@@ -97,18 +97,19 @@ struct txn {
     const struct jwks_status *key_status; /* of the issuer whose keys it waits for */
     bool key_waited;                      /* this transaction has had its one wait for keys */
     bool body_ready;
-    bool origin_ok;                 /* a browser's origin that may see the answer */
-    bool replied;                   /* an answer was given to the exchange */
-    bool is_document;               /* metadata or a preflight: for everybody, nothing is decided */
-    bool passed;                    /* every stage let it pass: it went upstream */
-    unsigned stage;                 /* index in the table of stages */
-    unsigned status;                /* of the answer; 0 while there is none */
-    const char *reason;             /* why it ended as it did: static text, for logs and metrics */
-    const char *detail;             /* more about a fault: static text or NULL */
-    struct str client_ip;           /* the client, as far as trusted proxies vouch for it */
-    struct str forwarded_for;       /* what the upstream is told: X-Forwarded-For */
-    struct mcp_body body;           /* what the POST says; no messages before the inspect stage */
-    struct str rpc_id;              /* JSON text of the id of its only request; absent without */
+    bool origin_ok;           /* a browser's origin that may see the answer */
+    bool lacks_route_scopes;  /* but a wider token could have them: the decide stage says so */
+    bool replied;             /* an answer was given to the exchange */
+    bool is_document;         /* metadata or a preflight: for everybody, nothing is decided */
+    bool passed;              /* every stage let it pass: it went upstream */
+    unsigned stage;           /* index in the table of stages */
+    unsigned status;          /* of the answer; 0 while there is none */
+    const char *reason;       /* why it ended as it did: static text, for logs and metrics */
+    const char *detail;       /* more about a fault: static text or NULL */
+    struct str client_ip;     /* the client, as far as trusted proxies vouch for it */
+    struct str forwarded_for; /* what the upstream is told: X-Forwarded-For */
+    struct mcp_body body;     /* what the POST says; no messages before the inspect stage */
+    struct str rpc_id;        /* JSON text of the id of its only request; absent without */
     struct txn_decision *decisions; /* from the decide stage on */
     size_t n_decisions;
     struct str session;   /* the upstream's id of the session it belongs to; absent: none */

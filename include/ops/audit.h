@@ -51,6 +51,9 @@ struct audit *audit_close(struct audit *audit, unsigned timeout_ms);
  * "\"time\":...". True: it will be written, in order, within some milliseconds; false: lost, and
  * counted. */
 bool audit_append(struct audit *audit, struct str record);
+/* Waits for at most TIMEOUT_MS until all that was appended is written, so that audit_head() tells
+ * of it; false: it is not, and at once when a write fails. */
+bool audit_flush(struct audit *audit, unsigned timeout_ms);
 /* Thread-safe: opens the path anew (after a rotation). What waits goes to the new file. While that
  * cannot be opened, the old one is written, and it is tried again every second. */
 void audit_reopen(struct audit *audit);

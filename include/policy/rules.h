@@ -51,8 +51,9 @@ bool rules_has_route_scopes(const struct route *route, const struct caller *call
 struct decision rules_decide(const struct route *route, const struct caller *caller,
                              const struct mcp_call *call);
 
-/* Rules 22 and 23 in one: the scopes of the route first ("route_scope_missing"), then
- * rules_decide(). CALL is NULL for a response of the client, which needs the former only. */
+/* Rules 22 and 23 in one: rules_decide(), and where it does not forbid, the scopes of the route
+ * ("route_scope_missing"; the decision keeps the rule, so that rules_append_needed() lists the
+ * scopes of both). CALL is NULL for a response of the client, which needs the route's only. */
 struct decision rules_judge(const struct route *route, const struct caller *caller,
                             const struct mcp_call *call);
 

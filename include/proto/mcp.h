@@ -18,6 +18,8 @@
 #define MCP_MAX_DEPTH 64
 #define MCP_MAX_BATCH 256 /* messages of one batch */
 #define MCP_MAX_NAMES 256 /* resources of one subscription */
+/* Of an id, a method, a name or a URI, as written in the body. */
+#define MCP_MAX_NAME_BYTES (32U * 1024)
 /* The first revision without sessions and with mirrored header fields; revisions compare as text.
  */
 #define MCP_FIRST_MODERN "2026-07-28"

@@ -160,19 +160,6 @@ static bool is_same(const struct json_keys *keys, const struct json_key *a,
     return true;
 }
 
-static enum json_rc close_small(const struct json_keys *keys, const struct json_key *members,
-                                size_t n)
-{
-    NOT_ZEROED uint64_t hashes[SMALL];
-    for (size_t i = 0; i < n; i++) {
-        hashes[i] = hash_of(keys, public_secrets, &members[i]);
-        for (size_t j = 0; j < i; j++)
-            if (hashes[j] == hashes[i] && is_same(keys, &members[j], &members[i]))
-                return JSON_RC_DUPLICATE_KEY;
-    }
-    return JSON_RC_OK;
-}
-
 /* A cleared table with room for N keys and as much again. */
 static int make_table(struct json_keys *keys, size_t n, size_t *ret_mask)
 {
@@ -229,6 +216,21 @@ static enum json_rc close_large(struct json_keys *keys, const struct json_key *m
         for (size_t j = i; j < end; j++)
             if (!insert(keys, members, (uint32_t)j + 1, hashes[j - i], mask))
                 return JSON_RC_DUPLICATE_KEY;
+    }
+    return JSON_RC_OK;
+}
+
+/* Hashes that are the same by chance are not to be expected: where two keys have one, somebody has
+ * looked for them, and the secret hash takes over. */
+static enum json_rc close_small(struct json_keys *keys, const struct json_key *members, size_t n)
+{
+    NOT_ZEROED uint64_t hashes[SMALL];
+    for (size_t i = 0; i < n; i++) {
+        hashes[i] = hash_of(keys, public_secrets, &members[i]);
+        for (size_t j = 0; j < i; j++)
+            if (hashes[j] == hashes[i])
+                return is_same(keys, &members[j], &members[i]) ? JSON_RC_DUPLICATE_KEY
+                                                               : close_large(keys, members, n);
     }
     return JSON_RC_OK;
 }

@@ -182,6 +182,11 @@ static enum step stage_admit(struct txn *txn)
     const struct decision decision = rules_judge(txn->route, &caller, NULL);
     if (decision.verdict == VERDICT_ALLOW)
         return STEP_NEXT;
+    /* Once the call is known, one challenge can name all that it needs. */
+    txn->lacks_route_scopes = decision.verdict == VERDICT_STEP_UP &&
+                              txn->request.method == METHOD_POST && txn->route->n_rules > 0;
+    if (txn->lacks_route_scopes)
+        return STEP_NEXT;
     reply_denied(txn, &decision, (struct str){0});
     return STEP_REPLY;
 }

@@ -92,10 +92,10 @@ static void decide_message(struct txn *txn, const struct mcp_message *message)
         txn->n_decisions++;
     }
     for (size_t i = 0; i < message->n_calls; i++, at++, txn->n_decisions++)
-        *at = (struct txn_decision){.message = message,
-                                    .call = &message->calls[i],
-                                    .decision =
-                                        rules_decide(txn->route, &caller, &message->calls[i])};
+        *at =
+            (struct txn_decision){.message = message,
+                                  .call = &message->calls[i],
+                                  .decision = rules_judge(txn->route, &caller, &message->calls[i])};
 }
 
 /* The decision that the answer follows: one that no consent could change, else the first denial,
@@ -113,7 +113,7 @@ static const struct txn_decision *worst_decision(const struct txn *txn)
  * which it could be said. */
 static bool may_answer_tool_error(const struct txn *txn)
 {
-    if (txn->route->on_deny != ON_DENY_TOOL_ERROR)
+    if (txn->route->on_deny != ON_DENY_TOOL_ERROR || txn->lacks_route_scopes)
         return false;
     for (size_t i = 0; i < txn->n_decisions; i++) {
         const struct txn_decision *at = &txn->decisions[i];
@@ -131,7 +131,8 @@ static void deny_with_challenge(struct txn *txn, const struct decision *decision
         if (txn->decisions[i].call != NULL)
             (void)rules_append_needed(txn->route, &txn->decisions[i].decision,
                                       txn->decisions[i].call, &scopes);
-    reply_denied(txn, decision, buf_str(&scopes));
+    /* Only responses, which need what the route needs. */
+    reply_denied(txn, decision, scopes.len > 0 ? buf_str(&scopes) : (struct str){0});
 }
 
 static enum step decide_body(struct txn *txn)

@@ -83,6 +83,22 @@ void audit_reopen(struct audit *audit)
     (void)pthread_mutex_unlock(&audit->lock);
 }
 
+bool audit_flush(struct audit *audit, unsigned timeout_ms)
+{
+    int64_t give_up_us = audit_now_us() + (int64_t)timeout_ms * 1000;
+    bool waits = true;
+    (void)pthread_mutex_lock(&audit->lock);
+    audit->hurry = true;
+    (void)pthread_cond_signal(&audit->wake);
+    while (waits && !audit->stats.failing && audit_now_us() < give_up_us) {
+        waits = audit->filling.len > 0 || audit->taken_bytes > 0;
+        if (waits)
+            wait_until(audit, &audit->done, give_up_us);
+    }
+    (void)pthread_mutex_unlock(&audit->lock);
+    return !waits;
+}
+
 bool audit_is_failing(const struct audit *audit)
 {
     return atomic_load_explicit(&audit->failing, memory_order_relaxed);
@@ -130,8 +146,9 @@ static void wait_for_work(struct audit *audit)
     }
     audit->is_idle = false;
     int64_t until_us = audit_now_us() + GATHER_US;
-    while (!audit->stop && !audit->reopen && audit_now_us() < until_us)
+    while (!audit->stop && !audit->reopen && !audit->hurry && audit_now_us() < until_us)
         wait_until(audit, &audit->wake, until_us);
+    audit->hurry = false;
 }
 
 /* With the lock. */
@@ -147,8 +164,6 @@ static void take_records(struct audit *audit)
     audit->filling = empty;
     audit->taken_at = 0;
     audit->taken_bytes = audit->taken.len;
-    audit->is_full = false;
-    audit_update_failing(audit);
 }
 
 /* With the lock: true when nothing is left to do, or nothing can be done. */
@@ -176,12 +191,13 @@ static void *run(void *ctx)
         (void)pthread_mutex_unlock(&audit->lock);
         r = audit_work(audit, reopen);
         (void)pthread_mutex_lock(&audit->lock);
+        (void)pthread_cond_signal(&audit->done);
     } while (!is_over(audit, r));
     (void)pthread_mutex_unlock(&audit->lock);
     audit_file_close(&audit->file);
     (void)pthread_mutex_lock(&audit->lock);
     audit->has_ended = true;
-    (void)pthread_cond_signal(&audit->ended);
+    (void)pthread_cond_signal(&audit->done);
     (void)pthread_mutex_unlock(&audit->lock);
     return NULL;
 }
@@ -194,7 +210,7 @@ static struct audit *audit_free(struct audit *audit)
     buf_free(&audit->taken);
     buf_free(&audit->batch);
     (void)pthread_cond_destroy(&audit->wake);
-    (void)pthread_cond_destroy(&audit->ended);
+    (void)pthread_cond_destroy(&audit->done);
     (void)pthread_mutex_destroy(&audit->lock);
     free(audit->path);
     free(audit);
@@ -211,7 +227,7 @@ static struct audit *audit_new(const char *path)
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_mutex_init(&audit->lock, NULL);
     (void)pthread_cond_init(&audit->wake, &monotonic);
-    (void)pthread_cond_init(&audit->ended, &monotonic);
+    (void)pthread_cond_init(&audit->done, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
     audit->file.fd = -1;
     /* A frame for what was lost last must fit behind a full queue. */
@@ -273,7 +289,7 @@ struct audit *audit_close(struct audit *audit, unsigned timeout_ms)
     (void)pthread_cond_signal(&audit->wake);
     int64_t give_up_us = audit->close_by_us + CLOSE_GRACE_US;
     while (!audit->has_ended && audit_now_us() < give_up_us)
-        wait_until(audit, &audit->ended, give_up_us);
+        wait_until(audit, &audit->done, give_up_us);
     bool has_ended = audit->has_ended;
     (void)pthread_mutex_unlock(&audit->lock);
     if (!has_ended) {

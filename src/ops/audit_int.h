@@ -77,8 +77,8 @@ struct audit {
     atomic_bool failing;
 
     pthread_mutex_t lock;
-    pthread_cond_t wake;  /* the thread */
-    pthread_cond_t ended; /* who closes */
+    pthread_cond_t wake; /* the thread */
+    pthread_cond_t done; /* who flushes, or closes */
     struct buf filling;
     size_t taken_bytes; /* in TAKEN, not let go of */
     uint64_t lost_now;  /* since the newest frame */
@@ -89,6 +89,7 @@ struct audit {
     bool is_idle; /* the thread waits for the first record */
     bool stop;
     bool reopen;
+    bool hurry; /* nothing more is to be gathered */
     bool has_ended;
 
     /* The thread's own. */

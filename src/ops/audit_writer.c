@@ -8,6 +8,9 @@
 #include "ops/audit_int.h"
 
 #define POLL_SLICE_MS 20
+/* A queue that was full is so until this little waits: calls are not to be let in for a moment each
+ * time a line has left it. */
+#define QUEUE_HAS_ROOM_BYTES (AUDIT_QUEUE_BYTES / 4 * 3)
 
 int64_t audit_now_us(void)
 {
@@ -65,6 +68,9 @@ static int settle(struct audit *audit, size_t n, struct str last)
     audit->taken_bytes -= audit->taken_at - from;
     audit->stats.written += n;
     audit->head = place;
+    if (audit->taken_bytes + audit->filling.len <= QUEUE_HAS_ROOM_BYTES)
+        audit->is_full = false;
+    audit_update_failing(audit);
     (void)pthread_mutex_unlock(&audit->lock);
     return 0;
 }

@@ -246,12 +246,16 @@ struct decision rules_decide(const struct route *route, const struct caller *cal
 struct decision rules_judge(const struct route *route, const struct caller *caller,
                             const struct mcp_call *call)
 {
-    enum verdict verdict;
-    if (!rules_has_route_scopes(route, caller, &verdict))
-        return decided(verdict, REASON_ROUTE_SCOPE_MISSING, NULL);
+    enum verdict of_route;
+    bool passes = rules_has_route_scopes(route, caller, &of_route);
     if (call == NULL)
-        return decided(VERDICT_ALLOW, REASON_RESPONSE, NULL);
-    return rules_decide(route, caller, call);
+        return passes ? decided(VERDICT_ALLOW, REASON_RESPONSE, NULL)
+                      : decided(of_route, REASON_ROUTE_SCOPE_MISSING, NULL);
+    struct decision decision = rules_decide(route, caller, call);
+    if (passes || decision.verdict == VERDICT_FORBIDDEN)
+        return decision;
+    /* The rule stays with it, so that one challenge names the scopes of both. */
+    return decided(of_route, REASON_ROUTE_SCOPE_MISSING, decision.rule);
 }
 
 /* ---- what a token would need ---- */

@@ -21,7 +21,9 @@ static const struct {
     [MCP_NOT_JSONRPC] = {"not_jsonrpc",
                          "The request body is not a JSON-RPC 2.0 request, notification or response",
                          -32600},
-    [MCP_BAD_ID] = {"bad_id", "The id must be a string or an integer below 2^53", -32600},
+    [MCP_BAD_ID] = {"bad_id",
+                    "The id must be a string that is not too long, or an integer below 2^53",
+                    -32600},
     [MCP_BAD_METHOD] = {"bad_method",
                         "The method must be a string that is not empty and has no control "
                         "characters",
@@ -83,6 +85,8 @@ static bool is_integer_id(struct str id)
 static bool is_usable_id(struct str id)
 {
     enum json_text_type type = json_text_type(id);
+    if (id.len > MCP_MAX_NAME_BYTES)
+        return false;
     return type == JSON_TEXT_STRING || (type == JSON_TEXT_NUMBER && is_integer_id(id));
 }
 

@@ -40,8 +40,8 @@ struct mcp_members {
 /* Reads the object at hand and moves behind it. */
 void mcp_read_members(struct json_text_iter *iter, struct mcp_members *ret_members);
 
-/* True when VALUE is a string without control characters. *RET_TEXT borrows from VALUE or ARENA;
- * when memory is short it is absent. */
+/* True when VALUE is a string of at most MCP_MAX_NAME_BYTES without control characters. *RET_TEXT
+ * borrows from VALUE or ARENA; when memory is short it is absent. */
 bool mcp_read_text(struct str value, struct arena *arena, struct str *ret_text);
 
 /* What the params of MESSAGE, whose method is known, say: revision, mirrored and calls. */

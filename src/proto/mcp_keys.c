@@ -121,6 +121,8 @@ static char fold_wide(struct str raw, size_t *ret_len, bool *ret_same)
 static enum match match(struct str raw, struct str name)
 {
     bool equal = true;
+    if (raw.len < name.len) /* no character is shorter than its letter */
+        return IS_OTHER;
     if (str_eq(raw, name))
         return IS_EQUAL;
     for (size_t i = 0; i < name.len; i++) {
@@ -194,6 +196,8 @@ void mcp_read_members(struct json_text_iter *iter, struct mcp_members *ret_membe
 bool mcp_read_text(struct str value, struct arena *arena, struct str *ret_text)
 {
     int fault;
+    if (value.len > MCP_MAX_NAME_BYTES)
+        return false;
     struct str text = json_text_string(value, arena, &fault);
     *ret_text = text;
     if (!str_is_set(text))

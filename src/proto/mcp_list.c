@@ -86,31 +86,44 @@ static enum match match_key(struct str key, struct str name)
 
 /* ---- entries ---- */
 
-/* Decides on one entry. False: a fault. */
-static bool decide_entry(struct run *run, enum mcp_list list, struct str entry, bool *ret_keep)
+/* Goes over one entry, to what it is called: no string when it is no object, has no name, or has a
+ * key that some take for its name. False: a fault. */
+static bool read_entry(struct run *run, enum mcp_list list, struct json_text_iter *iter,
+                       struct str *ret_name)
 {
-    struct json_text_iter iter = json_text_iter(entry);
+    bool is_odd = false;
     struct str raw_key;
-    struct str value;
-    struct str name = {0};
-    *ret_keep = false;
-    if (json_text_type(entry) != JSON_TEXT_OBJECT)
+    *ret_name = (struct str){0};
+    if (json_text_at(iter) != JSON_TEXT_OBJECT) {
+        (void)json_text_over(iter);
         return true;
-    while (json_text_next_member(&iter, &raw_key, &value)) {
+    }
+    struct json_text_iter inner = json_text_into(iter);
+    while (json_text_to_key(&inner, &raw_key)) {
         CLEANUP(free_scratch) struct arena *scratch = NULL;
+        struct str value = json_text_over(&inner);
         struct str key = unescape(raw_key, &scratch);
         if (!str_is_set(key))
             return fail(run, MCP_LIST_NO_MEMORY);
-        switch (match_key(key, lists[list].name)) {
-        case MATCH_EQUAL:
-            name = value;
-            break;
-        case MATCH_FOLDED:
-            return true;
-        case MATCH_NONE:
-            break;
-        }
+        enum match match = match_key(key, lists[list].name);
+        if (match == MATCH_EQUAL)
+            *ret_name = value;
+        is_odd = is_odd || match == MATCH_FOLDED;
     }
+    json_text_behind(iter, &inner);
+    if (is_odd)
+        *ret_name = (struct str){0};
+    return true;
+}
+
+/* Decides on one entry, and goes behind it. False: a fault. */
+static bool decide_entry(struct run *run, enum mcp_list list, struct json_text_iter *iter,
+                         bool *ret_keep)
+{
+    struct str name;
+    *ret_keep = false;
+    if (!read_entry(run, list, iter, &name))
+        return false;
     if (json_text_type(name) != JSON_TEXT_STRING)
         return true;
     CLEANUP(free_scratch) struct arena *scratch = NULL;
@@ -132,41 +145,45 @@ static bool cut(struct run *run, const char *from, const char *to)
     return !buf_failed(run->out) || fail(run, MCP_LIST_NO_MEMORY);
 }
 
-static bool filter_entries(struct run *run, enum mcp_list list, struct str array)
+static bool filter_entries(struct run *run, enum mcp_list list, struct json_text_iter *iter)
 {
-    struct json_text_iter iter = json_text_iter(array);
-    const char *inside = array.ptr + 1;
+    struct json_text_iter inner = json_text_into(iter);
+    const char *inside = inner.at;
     const char *behind = inside; /* the entry before this one */
     const char *gone = NULL;     /* where the entries that go begin, if the one before goes */
     bool any_stays = false;
-    struct str entry;
-    while (json_text_next_element(&iter, &entry)) {
+    while (json_text_to_element(&inner)) {
+        const char *entry = inner.at;
         bool keep;
-        if (!decide_entry(run, list, entry, &keep))
+        if (!decide_entry(run, list, &inner, &keep))
             return false;
-        if (keep && gone != NULL && !cut(run, gone, any_stays ? behind : entry.ptr))
+        if (keep && gone != NULL && !cut(run, gone, any_stays ? behind : entry))
             return false;
         if (!keep && gone == NULL)
-            gone = any_stays ? behind : entry.ptr;
+            gone = any_stays ? behind : entry;
         if (keep)
             gone = NULL;
         any_stays = any_stays || keep;
         run->removed += keep ? 0 : 1;
-        behind = entry.ptr + entry.len;
+        behind = inner.at;
     }
+    json_text_behind(iter, &inner);
     if (gone == NULL)
         return true;
-    return any_stays ? cut(run, gone, behind) : cut(run, inside, array.ptr + array.len - 1);
+    return any_stays ? cut(run, gone, behind) : cut(run, inside, iter->at - 1);
 }
 
 /* ---- messages ---- */
 
-static bool filter_list(struct run *run, enum mcp_list list, struct str value)
+/* These go over the value at hand. False: a fault. */
+
+static bool filter_list(struct run *run, enum mcp_list list, struct json_text_iter *iter)
 {
-    switch (json_text_type(value)) {
+    switch (json_text_at(iter)) {
     case JSON_TEXT_ARRAY:
-        return filter_entries(run, list, value);
+        return filter_entries(run, list, iter);
     case JSON_TEXT_NULL:
+        (void)json_text_over(iter);
         return true;
     case JSON_TEXT_OBJECT:
     case JSON_TEXT_STRING:
@@ -179,7 +196,7 @@ static bool filter_list(struct run *run, enum mcp_list list, struct str value)
     return fail(run, MCP_LIST_REFUSED);
 }
 
-static bool filter_member(struct run *run, struct str raw_key, struct str value)
+static bool filter_member(struct run *run, struct str raw_key, struct json_text_iter *iter)
 {
     CLEANUP(free_scratch) struct arena *scratch = NULL;
     struct str key = unescape(raw_key, &scratch);
@@ -190,37 +207,41 @@ static bool filter_member(struct run *run, struct str raw_key, struct str value)
             continue;
         switch (match_key(key, lists[list].member)) {
         case MATCH_EQUAL:
-            return filter_list(run, (enum mcp_list)list, value);
+            return filter_list(run, (enum mcp_list)list, iter);
         case MATCH_FOLDED:
             return fail(run, MCP_LIST_REFUSED);
         case MATCH_NONE:
             break;
         }
     }
+    (void)json_text_over(iter);
     return true;
 }
 
-static bool filter_result(struct run *run, struct str result)
+static bool filter_result(struct run *run, struct json_text_iter *iter)
 {
-    struct json_text_iter iter = json_text_iter(result);
     struct str raw_key;
-    struct str value;
-    if (json_text_type(result) != JSON_TEXT_OBJECT)
+    if (json_text_at(iter) != JSON_TEXT_OBJECT) {
+        (void)json_text_over(iter);
         return true;
-    while (json_text_next_member(&iter, &raw_key, &value))
-        if (!filter_member(run, raw_key, value))
+    }
+    struct json_text_iter inner = json_text_into(iter);
+    while (json_text_to_key(&inner, &raw_key))
+        if (!filter_member(run, raw_key, &inner))
             return false;
+    json_text_behind(iter, &inner);
     return true;
 }
 
-static bool filter_message(struct run *run, struct str message)
+static bool filter_message(struct run *run, struct json_text_iter *iter)
 {
-    struct json_text_iter iter = json_text_iter(message);
     struct str raw_key;
-    struct str value;
-    if (json_text_type(message) != JSON_TEXT_OBJECT)
+    if (json_text_at(iter) != JSON_TEXT_OBJECT) {
+        (void)json_text_over(iter);
         return true;
-    while (json_text_next_member(&iter, &raw_key, &value)) {
+    }
+    struct json_text_iter inner = json_text_into(iter);
+    while (json_text_to_key(&inner, &raw_key)) {
         CLEANUP(free_scratch) struct arena *scratch = NULL;
         struct str key = unescape(raw_key, &scratch);
         if (!str_is_set(key))
@@ -228,21 +249,23 @@ static bool filter_message(struct run *run, struct str message)
         enum match match = match_key(key, STR("result"));
         if (match == MATCH_FOLDED)
             return fail(run, MCP_LIST_REFUSED);
-        if (match == MATCH_EQUAL && !filter_result(run, value))
+        if (match == MATCH_EQUAL && !filter_result(run, &inner))
             return false;
+        if (match == MATCH_NONE)
+            (void)json_text_over(&inner);
     }
+    json_text_behind(iter, &inner);
     return true;
 }
 
 static bool filter_text(struct run *run)
 {
-    struct str root = json_text_root(run->text);
-    struct str message;
-    if (json_text_type(root) != JSON_TEXT_ARRAY)
-        return filter_message(run, root);
-    struct json_text_iter iter = json_text_iter(root);
-    while (json_text_next_element(&iter, &message))
-        if (!filter_message(run, message))
+    struct json_text_iter root = json_text_start(run->text);
+    if (json_text_at(&root) != JSON_TEXT_ARRAY)
+        return filter_message(run, &root);
+    struct json_text_iter inner = json_text_into(&root);
+    while (json_text_to_element(&inner))
+        if (!filter_message(run, &inner))
             return false;
     return true;
 }

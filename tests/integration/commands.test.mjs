@@ -195,6 +195,55 @@ describe('healthcheck', () => {
     });
 });
 
+describe('examples', () => {
+    const examples = new URL('../../config/examples/', import.meta.url);
+    const keys = new URL('../data/keys/', import.meta.url);
+    const credentials = path.join(folder, 'credentials');
+    before(() => {
+        fs.mkdirSync(credentials);
+        fs.copyFileSync(new URL('signer.pem', keys), path.join(credentials, 'assertion-key'));
+        fs.copyFileSync(new URL('next.pem', keys), path.join(credentials, 'assertion-key-next'));
+        fs.writeFileSync(path.join(credentials, 'session-secret'), 'canary-of-check'.repeat(3));
+    });
+
+    for (const name of fs.readdirSync(examples))
+        test(`check of ${name} is 0, says nothing, and counts its tests`, async () => {
+            const { code, stdout, stderr } = await runPortcullis(
+                ['check', fileURLToPath(new URL(name, examples))],
+                { env: { CREDENTIALS_DIRECTORY: credentials } },
+            );
+            const { tests } = JSON.parse(fs.readFileSync(new URL(name, examples), 'utf8'));
+            assert.equal(code, 0, stderr);
+            assert.equal(stderr, '');
+            assert.match(stdout, new RegExp(`^tests: ${tests.length} passed$`, 'm'));
+        });
+
+    test('print of an example shows no credential', async () => {
+        for (const name of ['told-upstream.json', 'sessions.json']) {
+            const { code, stdout } = await runPortcullis(
+                ['print', fileURLToPath(new URL(name, examples))],
+                { env: { CREDENTIALS_DIRECTORY: credentials } },
+            );
+            assert.equal(code, 0);
+            assert.doesNotMatch(stdout, /PRIVATE KEY|canary-of-check/);
+            assert.match(stdout, /\[redacted\]/);
+        }
+    });
+
+    test('a test of the policy that fails is an error of check and serve alike', async () => {
+        const file = policyFile({
+            ...GOOD,
+            tests: [{ call: ['tools/call', 'echo'], expect: 'deny' }],
+        });
+        const check = await runPortcullis(['check', file]);
+        const serve = await runPortcullis(['serve', file]);
+        assert.equal(check.code, 2);
+        assert.equal(serve.code, 2);
+        assert.match(check.stderr, /\/tests\/0: expected "deny", but this is "allow"/);
+        assert.equal(serve.stderr, check.stderr);
+    });
+});
+
 const broken = new URL('data/broken-policies/', import.meta.url);
 describe('broken policies (T40)', () => {
     const rows = JSON.parse(fs.readFileSync(new URL('manifest.json', broken), 'utf8'));

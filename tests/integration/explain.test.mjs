@@ -118,7 +118,7 @@ describe('the decision is the one of the daemon', () => {
         ],
         ['tools/call:admin_reset', { scope: 'mcp:use admin' }, 'forbidden', 0],
         ['tools/call:other', {}, 'forbidden', null],
-        ['tools/call:other', { scope: undefined }, 'step_up', null, { scopes: SCOPES }],
+        ['tools/call:other', { scope: undefined }, 'forbidden', null],
         ['prompts/get:greeting', {}, 'allow', 4],
         ['completion/complete:ref/prompt:greeting', {}, 'allow', 4],
         [

@@ -13,6 +13,7 @@ import {
     resourceRead,
     toolCall,
 } from './lib/doors.mjs';
+import { eventually } from './lib/observe.mjs';
 import { call } from './lib/stage.mjs';
 
 const USE = 'mcp:use';
@@ -235,7 +236,9 @@ describe('rules', () => {
     test('a resource is refused when its path has more than one reading', async () => {
         for (const uri of CROOKED) {
             const answer = await doors.kinds.forbids(resourceRead(uri), 'read:demo://public/x');
-            assert.equal(stage.event(answer.get('x-request-id'))?.reason, 'resource_not_plain', uri);
+            const id = answer.get('x-request-id');
+            const { reason } = await eventually(() => stage.event(id), 'its log line');
+            assert.equal(reason, 'resource_not_plain', uri);
             await doors.kinds.forbids(call('resources/subscribe', { uri }), '');
             await doors.kinds.forbids(listen({ resourceSubscriptions: [uri] }), '');
         }

@@ -300,6 +300,31 @@ static void json_text_check_refuses_duplicate_keys(void **state)
     check_rows(rows, ARRAY_LEN(rows));
 }
 
+/* Whoever knows the hash of small objects can make keys like these, which all have the same one. */
+static void json_text_check_tells_keys_with_one_hash_apart(void **state)
+{
+    (void)state;
+#define COLLIDES(text) "\"mcjaaaaamcjaaaaa" text "{BE}1-@F\":0"
+    static const struct row rows[] = {
+        {"different",
+         STR_INIT("{" COLLIDES("00000000") "," COLLIDES("11111111") "," COLLIDES("22222222") "}"),
+         SAME(OK)},
+        {"one twice",
+         STR_INIT("{" COLLIDES("00000000") "," COLLIDES("11111111") "," COLLIDES("00000000") "}"),
+         SAME(DUPLICATE_KEY)},
+        {"one twice, behind",
+         STR_INIT(
+             "{" COLLIDES("00000000") "," COLLIDES("11111111") ","
+                                                               "\"a\":1,\"b\":2,\"\\u0061\":3}"),
+         SAME(DUPLICATE_KEY)},
+        {"one twice, escaped",
+         STR_INIT(
+             "{" COLLIDES("00000000") "," COLLIDES("11111111") "," COLLIDES("1111\\u0031111") "}"),
+         SAME(DUPLICATE_KEY)},
+    };
+    check_rows(rows, ARRAY_LEN(rows));
+}
+
 /* An object with the members k0 to k(N-1), that with number TWICE (if any) a second time last. */
 static void append_object(struct buf *out, const char *prefix, size_t n, size_t twice)
 {
@@ -587,6 +612,7 @@ int main(void)
         cmocka_unit_test(json_text_check_takes_only_well_formed_strings),
         cmocka_unit_test(json_text_check_sees_every_byte_of_a_string),
         cmocka_unit_test(json_text_check_refuses_duplicate_keys),
+        cmocka_unit_test(json_text_check_tells_keys_with_one_hash_apart),
         cmocka_unit_test(json_text_check_finds_duplicates_among_any_number_of_keys),
         cmocka_unit_test(json_text_check_forgets_the_keys_of_closed_objects),
         cmocka_unit_test(json_text_check_limits_depth_and_size),

@@ -220,6 +220,34 @@ static void a_step_up_names_every_scope_once(void **state)
     gate_end(&request);
 }
 
+/* Step-up in one go: a caller who lacks both is not sent twice. */
+static void one_challenge_names_the_scopes_of_route_and_rule(void **state)
+{
+    struct gate_fixture *f = *state;
+    struct route *route = &f->tokens->routes[2];
+    struct gate_request request;
+    route->rules = rules;
+    route->n_rules = ARRAY_LEN(rules);
+    gate_begin(f, &request, "POST", "/scoped");
+    gate_add_field(&request, STR("Content-Type"), STR("application/json"));
+    gate_add_token(&request, gate_token(f, "key-1", RFC9068_PAYLOAD));
+    assert_int_equal(stages_run(gate_make_txn(f, &request)), STEP_WAIT);
+    gate_set_body(&request, TOOL("1", "secret"));
+    assert_int_equal(stages_run(request.txn), STEP_REPLY);
+    assert_string_equal(stages_name(request.txn), "decide");
+    assert_string_equal(request.txn->reason, "route_scope_missing");
+    assert_non_null(strstr(gate_answer_field(&request, "WWW-Authenticate"),
+                           " scope=\"mcp:use files:read tools:secret\""));
+    gate_end(&request);
+    /* without rules there is nothing more to know, and nothing of the body is read */
+    route->n_rules = 0;
+    gate_begin(f, &request, "POST", "/scoped");
+    gate_add_token(&request, gate_token(f, "key-1", RFC9068_PAYLOAD));
+    assert_int_equal(stages_run(gate_make_txn(f, &request)), STEP_REPLY);
+    assert_string_equal(stages_name(request.txn), "admit");
+    gate_end(&request);
+}
+
 /* Their text is compared in tests/integration. */
 static void tool_errors_are_for_calls_of_tools_only(void **state)
 {
@@ -294,6 +322,7 @@ int main(void)
         TEST(stages_refuse_a_message),
         TEST(stages_let_pass_what_is_allowed),
         TEST(a_step_up_names_every_scope_once),
+        TEST(one_challenge_names_the_scopes_of_route_and_rule),
         TEST(tool_errors_are_for_calls_of_tools_only),
         TEST(a_bound_session_goes_up_as_the_upstreams_own),
         TEST(calls_are_refused_while_the_audit_log_fails),

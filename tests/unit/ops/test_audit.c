@@ -198,6 +198,23 @@ static void audit_lines_name_the_hash_of_the_line_before(void **state)
     assert_int_equal(st.st_mode & 0777, 0600);
 }
 
+static void audit_flushed_knows_the_hash_of_the_newest_line(void **state)
+{
+    struct world *w = *state;
+    char head[AUDIT_HASH_HEX_LEN + 1];
+    uint64_t seq;
+    open_log(w);
+    assert_true(audit_flush(w->audit, CLOSE_MS)); /* nothing waits */
+    for (unsigned i = 0; i < 20; i++) {
+        append_numbers(w->audit, 500 * i, 500 * (i + 1));
+        assert_true(audit_flush(w->audit, CLOSE_MS));
+        audit_head(w->audit, &seq, head);
+        assert_int_equal(seq, 500 * (i + 1));
+    }
+    close_log(w);
+    assert_string_equal(verify(w, w->path, NULL).head, head);
+}
+
 static void audit_keeps_the_order_of_one_caller(void **state)
 {
     struct world *w = *state;
@@ -392,6 +409,7 @@ static void audit_on_a_full_device_fails_and_keeps_the_lines(void **state)
     assert_true(stats.failures > 0);
     assert_int_equal(stats.fault, -ENOSPC);
     int64_t before_us = clock_read().mono_us;
+    assert_false(audit_flush(w->audit, CLOSE_MS));
     close_log(w); /* gives up at once */
     assert_true(clock_read().mono_us - before_us < 1000000);
 }
@@ -575,6 +593,7 @@ static void audit_behind_a_stopped_reader_closes_in_time(void **state)
     wait_failing(w->audit, true); /* within a second or so, long before the queue is full */
     assert_int_equal(audit_stats(w->audit).fault, -EAGAIN);
     int64_t before_us = clock_read().mono_us;
+    assert_false(audit_flush(w->audit, 100));
     w->audit = audit_close(w->audit, 300);
     int64_t took_us = clock_read().mono_us - before_us;
     assert_true(took_us >= 300000 && took_us < 2000000);
@@ -730,6 +749,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(audit_lines_name_the_hash_of_the_line_before),
+        TEST(audit_flushed_knows_the_hash_of_the_newest_line),
         TEST(audit_keeps_the_order_of_one_caller),
         TEST(audit_takes_lines_from_many_threads),
         TEST(audit_goes_on_after_a_restart),

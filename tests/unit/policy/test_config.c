@@ -348,25 +348,6 @@ static void config_load_says_why_a_file_cannot_be_read(void **state)
     }
 }
 
-static void config_load_accepts_the_shipped_examples(void **state)
-{
-    (void)state;
-    static const char *const files[] = {
-        SOURCE_DIR "/config/minimal.json",
-        SOURCE_DIR "/config/two-routes.json",
-        SOURCE_DIR "/config/self-hosted-issuer.json",
-    };
-    struct config_sources sources = config_sources_system();
-    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-        struct diag diag = {0};
-        struct config *config = NULL;
-        assert_int_equal(config_load(files[i], &sources, &diag, &config), 0);
-        assert_int_equal(diag.count, 0);
-        config_unref(config);
-        diag_free(&diag);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -380,7 +361,6 @@ int main(void)
         cmocka_unit_test(config_print_never_shows_what_references_gave),
         cmocka_unit_test(config_is_counted_across_threads),
         cmocka_unit_test(config_load_says_why_a_file_cannot_be_read),
-        cmocka_unit_test(config_load_accepts_the_shipped_examples),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -253,6 +253,12 @@ static const struct row route_rows[] = {
      "route_scope_missing", NULL},
     {"the route's scopes come first in what is needed", "\"scopes\": [\"use\"], " RULES(TOOL_AB),
      SCOPE("use"), CALL, STEP_UP, "scope_missing", "use a b"},
+    {"also when it is a scope of the route that is missing",
+     "\"scopes\": [\"use\"], " RULES(TOOL_AB), SCOPE("a"), CALL, STEP_UP, "route_scope_missing",
+     "use a b"},
+    {"but nothing is asked for where the rule lets nobody in",
+     "\"scopes\": [\"use\"], " RULES("{\"tools\": [\"*\"], \"allow\": false}"), "{}", CALL,
+     FORBIDDEN, "rule_denies", NULL},
     {"and each once", "\"scopes\": [\"b\"], " RULES(TOOL_AB), SCOPE("b"), CALL, STEP_UP,
      "scope_missing", "b a"},
 };

@@ -328,6 +328,36 @@ static void append_deep(struct buf *out, size_t n)
     (void)buf_append(out, STR("}}"));
 }
 
+/* As many bytes as N, with the quotes. */
+static void append_long(struct buf *out, size_t n)
+{
+    (void)buf_append_char(out, '"');
+    for (size_t i = 2; i < n; i++)
+        (void)buf_append_char(out, 'x');
+    (void)buf_append_char(out, '"');
+}
+
+static void append_long_id(struct buf *out, size_t n)
+{
+    (void)buf_append(out, STR("{" RPC "\"method\":\"m\",\"id\":"));
+    append_long(out, n);
+    (void)buf_append_char(out, '}');
+}
+
+static void append_long_method(struct buf *out, size_t n)
+{
+    (void)buf_append(out, STR("{" RPC "\"id\":1,\"method\":"));
+    append_long(out, n);
+    (void)buf_append_char(out, '}');
+}
+
+static void append_long_name(struct buf *out, size_t n)
+{
+    (void)buf_append(out, STR("{" RPC "\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":"));
+    append_long(out, n);
+    (void)buf_append(out, STR("}}"));
+}
+
 static void mcp_inspect_has_limits(void **state)
 {
     (void)state;
@@ -339,6 +369,9 @@ static void mcp_inspect_has_limits(void **state)
         {append_batch, MCP_MAX_BATCH, MCP_BATCH_TOO_LONG},
         {append_subscriptions, MCP_MAX_NAMES, MCP_BAD_PARAMS},
         {append_deep, MCP_MAX_DEPTH, MCP_TOO_DEEP},
+        {append_long_id, MCP_MAX_NAME_BYTES, MCP_BAD_ID},
+        {append_long_method, MCP_MAX_NAME_BYTES, MCP_BAD_METHOD},
+        {append_long_name, MCP_MAX_NAME_BYTES, MCP_BAD_PARAMS},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct buf text = buf_make(INSPECT_MAX_BYTES);

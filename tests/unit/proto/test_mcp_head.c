@@ -117,7 +117,7 @@ static void mcp_check_head_decodes_names_in_base64(void **state)
         {"not ASCII, as it is", umlaut, MODERN, "tools/call",
          "gr\xc3\xb6\xc3\x9f"
          "e",
-         NULL},
+         "need base64"},
         {"not needed", echo, MODERN, "tools/call", "=?base64?ZWNobw==?=", NULL},
         {"all of the alphabet", high, MODERN, "tools/call", "=?base64?w7vDv8K+Pw==?=", NULL},
         {"the other alphabet", high, MODERN, "tools/call",
