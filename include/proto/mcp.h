@@ -114,7 +114,7 @@ struct mcp_head {
 
 /* NULL when head and body agree. Else one static sentence with the field's name, for a -32020: a
  * field that differs, came twice, has a form of base64 that is none, or is missing where the
- * revision requires it. A batch, or a response, under a modern revision: see mcp_modern_shape(). */
+ * revision requires it. mcp_check_shape() has passed: what it refuses is not looked at here. */
 const char *mcp_check_head(const struct mcp_head *head, const struct mcp_body *body,
                            struct arena *arena);
 /* NULL, or why this body is none of the revision that HEAD names: a batch or a response in a modern

@@ -19,6 +19,7 @@
 #define RESERVED_FDS_PER_WORKER 8
 #define MIN_CONNECTIONS 4
 #define AUDIT_CLOSE_WAIT_MS 2000 /* for the last records */
+#define AUDIT_LOOK_MS 1000
 
 /* ---- letters from the workers ---- */
 
@@ -175,17 +176,44 @@ static int open_listeners(struct fleet *fleet)
     return 0;
 }
 
+static const char *audit_fault_text(int fault)
+{
+    if (fault == -EBUSY)
+        return "another process writes this file";
+    if (fault == -EBADMSG)
+        return "the file is something else than an audit log";
+    return strerrordesc_np(-fault);
+}
+
+/* Looks once a second whether the audit log has begun to fail, or to work again. */
+static void on_audit_timer(struct timer *timer)
+{
+    struct fleet *fleet = CONTAINER_OF(timer, struct fleet, audit_timer);
+    const struct audit_stats stats = audit_stats(fleet->audit);
+    if (stats.failing != fleet->audit_failing) {
+        fleet->audit_failing = stats.failing;
+        LOG(&fleet->log, loop_clock(fleet->loop), stats.failing ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN,
+            stats.failing ? "audit_failing" : "audit_works_again", LOG_INT("lost", stats.lost),
+            LOG_CSTR("reason",
+                     stats.failing && stats.fault != 0 ? audit_fault_text(stats.fault) : NULL));
+    }
+    (void)loop_timer_in(fleet->loop, timer, AUDIT_LOOK_MS);
+}
+
 static int open_audit(struct fleet *fleet)
 {
     const struct audit_config *audit = &config_get(fleet->start_config)->audit;
     if (!str_is_set(audit->file))
         return 0;
     int r = audit_open(audit->file.ptr, &fleet->audit);
-    if (r < 0)
+    if (r < 0) {
         LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_ERROR, "audit_open_failed",
             LOG_CSTR("key", "audit.file"), LOG_STR("file", audit->file),
-            LOG_CSTR("reason", strerrordesc_np(-r)));
-    return r;
+            LOG_CSTR("reason", audit_fault_text(r)));
+        return r;
+    }
+    fleet->audit_timer.fn = on_audit_timer;
+    return loop_timer_in(fleet->loop, &fleet->audit_timer, AUDIT_LOOK_MS);
 }
 
 static uint32_t connections_per_worker(const struct config_data *data)
@@ -300,6 +328,8 @@ static void stop(struct fleet *fleet)
         worker_free(&fleet->workers[i]);
         free(fleet->metrics[i]);
     }
+    if (fleet->audit != NULL) /* so that the head is that of the last line */
+        (void)audit_flush(fleet->audit, AUDIT_CLOSE_WAIT_MS);
     say_audit_head(fleet);
     fleet->audit = audit_close(fleet->audit, AUDIT_CLOSE_WAIT_MS);
     fleet->n_workers = 0; /* letters that are still there reach nobody */
@@ -311,8 +341,10 @@ static void stop(struct fleet *fleet)
     fleet->mailbox = mailbox_free(fleet->mailbox);
     fleet_free_keys(fleet);
     fleet->clients = client_pool_free(fleet->clients);
-    if (fleet->loop != NULL)
+    if (fleet->loop != NULL) {
+        loop_timer_stop(fleet->loop, &fleet->audit_timer);
         loop_unwatch(fleet->loop, &fleet->signal_watch);
+    }
     if (fleet->signal_fd >= 0)
         (void)close(fleet->signal_fd);
     fleet->loop = loop_free(fleet->loop);

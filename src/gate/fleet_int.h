@@ -38,6 +38,8 @@ struct fleet {
     /* Binds sessions while the policy has no session_secret: they end with the process. */
     uint8_t session_key[SESSION_KEY_LEN];
     struct audit *audit; /* NULL: off */
+    struct timer audit_timer;
+    bool audit_failing; /* said so in the log */
     int64_t started_s;
     uint64_t reloads_ok;
     uint64_t reloads_failed;

@@ -21,8 +21,8 @@ static void append_request(const struct txn *txn, int64_t duration_us, struct bu
         LOG_STR("route", txn->route->resource),
         LOG_STR("policy", txn->snapshot->data->digest),
         LOG_STR("issuer", identity != NULL ? identity->issuer : (struct str){0}),
-        LOG_STR("subject", identity != NULL ? identity->subject : (struct str){0}),
-        LOG_STR("client_id", identity != NULL ? identity->client : (struct str){0}),
+        LOG_STR("subject", identity != NULL ? report_text(identity->subject) : (struct str){0}),
+        LOG_STR("client_id", identity != NULL ? report_text(identity->client) : (struct str){0}),
         LOG_CSTR("token", txn->fingerprint[0] != '\0' ? txn->fingerprint : NULL),
         LOG_STR("http_method", method_name(txn->request.method)),
         LOG_INT("status", txn_status(txn)),
@@ -41,9 +41,9 @@ static void append_decision(const struct txn *txn, const struct txn_decision *at
     const struct rule *rule = at->decision.rule;
     const bool denied = at->decision.verdict != VERDICT_ALLOW || !txn->passed;
     const struct log_field fields[] = {
-        LOG_STR("mcp_method", at->message->method),
+        LOG_STR("mcp_method", report_text(at->message->method)),
         LOG_CSTR("target", call != NULL ? target_name(call->target) : NULL),
-        LOG_STR("name", call != NULL ? call->name : (struct str){0}),
+        LOG_STR("name", call != NULL ? report_text(call->name) : (struct str){0}),
         LOG_CSTR("decision", denied ? "deny" : "allow"),
         LOG_CSTR("reason", at->decision.verdict == VERDICT_ALLOW && !txn->passed
                                ? txn->reason
@@ -51,6 +51,10 @@ static void append_decision(const struct txn *txn, const struct txn_decision *at
         LOG_STR("rule", rule != NULL ? rule->pointer : (struct str){0}),
     };
     log_append_json_fields(fields, ARRAY_LEN(fields), out);
+    if (call != NULL && call->name.len > REPORT_MAX_BYTES) {
+        const struct log_field cut[] = {LOG_INT("name_bytes", call->name.len)};
+        log_append_json_fields(cut, ARRAY_LEN(cut), out);
+    }
 }
 
 static void append_undecided(const struct txn *txn, struct buf *out)

@@ -13,6 +13,14 @@ void worker_route_set_unref(struct route_set *routes); /* takes NULL */
 /* The audit records of TXN, which is over. */
 void txn_audit(struct txn *txn, int64_t duration_us);
 
+/* What a client chose goes into a report cut to this much: with more, the line would be lost, and a
+ * client could see to it that there is none. */
+#define REPORT_MAX_BYTES 2048
+static inline struct str report_text(struct str text)
+{
+    return str_head(text, REPORT_MAX_BYTES);
+}
+
 /* worker_txn.c */
 /* The status that the client got; 499, as nginx has it: it left before there was an answer. */
 unsigned txn_status(const struct txn *txn);

@@ -75,9 +75,8 @@ static bool is_same_number(const json_t *a, const json_t *b)
 {
     const double exact = 9007199254740992.0;
     double value = json_number_value(a);
-    if (!json_is_number(a) || !json_is_number(b) || json_typeof(a) == json_typeof(b))
-        return false;
-    return value == json_number_value(b) && value < exact && value > -exact;
+    return json_is_number(a) && json_is_number(b) && value == json_number_value(b) &&
+           value < exact && value > -exact;
 }
 
 static bool is_one_of(const json_t *value, const json_t *values)

@@ -136,8 +136,7 @@ static enum mcp_rc read_call(const struct mcp_members *members, struct arena *ar
         return MCP_NO_MEMORY;
     if (message->method.len == 0)
         return MCP_BAD_METHOD;
-    if (has_id)
-        message->list = list_of(message->method);
+    message->list = list_of(message->method); /* also without an id: some may answer it */
     return mcp_read_params(members, arena, message);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The worst that a caller can send, or an upstream can answer, costs little more than its size (T18):
-// at most ten times its bytes of memory and 20 ms of CPU, and before authentication no more than its
-// own bytes.
+// The worst that a caller can send costs little more than its size (T18): at most ten times its bytes
+// of memory and 20 ms of CPU, and before authentication no more than its own bytes. A list of the same
+// size, which is looked into entry by entry and comes from the upstream, may take twice as long.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
@@ -12,8 +12,10 @@ import { call, openStage } from './lib/stage.mjs';
 
 const MIB = 1024 * 1024;
 const BODY_BYTES = 4 * MIB; // the default of limits.body and limits.response_inspect
+const LIST_BYTES = BODY_BYTES - 64;
 const MOST_MEMORY = 10;
 const MOST_CPU_MS = 20;
+const MOST_LIST_CPU_MS = 40;
 const TRIES = 5;
 /** Figures are of an idle machine; one that is busy otherwise may take twice as long. */
 const NOISE = 2;
@@ -28,15 +30,15 @@ const RULES = [
     { tools: ['*'], permission: 'tool:{name}' },
 ];
 
-/** PIECE again and again, as often as fits between BEGIN and END. */
-function fill(begin, piece, end) {
+/** PIECE again and again, as often as fits between BEGIN and END into BYTES. */
+function fill(begin, piece, end, bytes = BODY_BYTES) {
     const make = typeof piece === 'function' ? piece : () => piece;
     const parts = [begin];
     let length = Buffer.byteLength(begin) + Buffer.byteLength(end);
     for (let i = 0; ; i++) {
         const next = make(i);
         length += Buffer.byteLength(next);
-        if (length > BODY_BYTES) break;
+        if (length > bytes) break;
         parts.push(next);
     }
     return parts.join('') + end;
@@ -52,33 +54,98 @@ const DEEP = 60;
 const tower = `${'['.repeat(DEEP)}${']'.repeat(DEEP)}`;
 const objects = `${'{"a":'.repeat(DEEP)}0${'}'.repeat(DEEP)}`;
 const BATCH = 250;
-const share = Math.floor(BODY_BYTES / BATCH) - 200;
+const NAME_BYTES = 8000;
+const share = Math.floor(BODY_BYTES / BATCH) - NAME_BYTES - 200;
 
 /** Bodies of POST, each close to limits.body. */
 const BODIES = {
     'opened arrays that never close': () => '['.repeat(BODY_BYTES),
     'opened objects that never close': () => padded('', '{"a":', ''),
-    'towers of arrays': () => within('[', comma(() => tower), ']'),
-    'towers of objects': () => within('[', comma(() => objects), ']'),
-    'a million empty arrays': () => within('[', comma(() => '[]'), ']'),
-    'two million numbers': () => within('[', comma(() => '0'), ']'),
-    'numbers of a thousand digits': () => within('[', comma(() => '9'.repeat(300)), ']'),
-    'numbers with exponents': () => within('[', comma(() => '1.7976931348623157e308'), ']'),
+    'towers of arrays': () =>
+        within(
+            '[',
+            comma(() => tower),
+            ']',
+        ),
+    'towers of objects': () =>
+        within(
+            '[',
+            comma(() => objects),
+            ']',
+        ),
+    'a million empty arrays': () =>
+        within(
+            '[',
+            comma(() => '[]'),
+            ']',
+        ),
+    'two million numbers': () =>
+        within(
+            '[',
+            comma(() => '0'),
+            ']',
+        ),
+    'numbers of a thousand digits': () =>
+        within(
+            '[',
+            comma(() => '9'.repeat(300)),
+            ']',
+        ),
+    'numbers with exponents': () =>
+        within(
+            '[',
+            comma(() => '1.7976931348623157e308'),
+            ']',
+        ),
     'one number of four million digits': () => inArguments('1'.repeat(BODY_BYTES - 100)),
-    'an object with very many keys': () => within('{', comma((i) => `"${i}":0`), '}'),
+    'an object with very many keys': () =>
+        within(
+            '{',
+            comma((i) => `"${i}":0`),
+            '}',
+        ),
     'long keys that differ in the end': () =>
-        within('{', comma((i) => `"${'k'.repeat(200)}${i}":0`), '}'),
+        within(
+            '{',
+            comma((i) => `"${'k'.repeat(200)}${i}":0`),
+            '}',
+        ),
     'keys that differ in the middle': () =>
-        within('{', comma((i) => `"${'k'.repeat(16)}${i}${'k'.repeat(16)}":0`), '}'),
+        within(
+            '{',
+            comma((i) => `"${'k'.repeat(16)}${i}${'k'.repeat(16)}":0`),
+            '}',
+        ),
     'keys made of escapes': () =>
-        within('{', comma((i) => `"\\u006b${[...String(i)].map((d) => `\\u003${d}`).join('')}":0`), '}'),
-    'keys that fold to others': () => within('{', comma((i) => `"Method${i}":0,"mETHOD${i}":0`), '}'),
+        within(
+            '{',
+            comma((i) => `"\\u006b${[...String(i)].map((d) => `\\u003${d}`).join('')}":0`),
+            '}',
+        ),
+    'keys that fold to others': () =>
+        within(
+            '{',
+            comma((i) => `"Method${i}":0,"mETHOD${i}":0`),
+            '}',
+        ),
     'a duplicate key at the very end': () =>
-        within('{"0":0,', comma((i) => `"${i + 1}":0`), ',"0":1}'),
+        within(
+            '{"0":0,',
+            comma((i) => `"${i + 1}":0`),
+            ',"0":1}',
+        ),
     'many objects of a few keys': () =>
-        within('[', comma((i) => `{"a":${i},"b":0,"c":0,"d":0,"e":0,"f":0,"g":0,"h":0}`), ']'),
+        within(
+            '[',
+            comma((i) => `{"a":${i},"b":0,"c":0,"d":0,"e":0,"f":0,"g":0,"h":0}`),
+            ']',
+        ),
     'many members beside the known ones': () =>
-        fill('{"jsonrpc":"2.0","id":1,"method":"ping",', comma((i) => `"x${i}":0`), '}'),
+        fill(
+            '{"jsonrpc":"2.0","id":1,"method":"ping",',
+            comma((i) => `"x${i}":0`),
+            '}',
+        ),
     'a string of everything': () => inArguments(`"${'x'.repeat(BODY_BYTES - 100)}"`),
     'a string of escapes': () => within('"', () => '\\u0041', '"'),
     'a string of surrogate pairs': () => within('"', () => '\\ud83d\\ude00', '"'),
@@ -88,39 +155,66 @@ const BODIES = {
     'a name of four million letters': () =>
         padded('{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"', 'abcd', '"}}'),
     'the same in escapes': () =>
-        padded('{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"', '\\u0061', '"}}'),
+        padded(
+            '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"',
+            '\\u0061',
+            '"}}',
+        ),
     'a uri of four million letters': () =>
-        padded('{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"demo://', '/x%2', '"}}'),
+        padded(
+            '{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"demo://',
+            '/x%2',
+            '"}}',
+        ),
     'an id of four million letters': () =>
         padded('{"jsonrpc":"2.0","id":"', '\\"', '","method":"tools/call","params":{}}'),
     'a method of four million letters': () =>
         padded('{"jsonrpc":"2.0","id":1,"method":"', 'x', '"}'),
     'a batch of scopes to ask for': () =>
-        `[${Array.from({ length: BATCH }, (_, i) => call('tools/call', { name: `s-${i}-`.padEnd(share, 'x') }, i))}]`,
+        `[${Array.from({ length: BATCH }, (_, i) =>
+            call('tools/call', { name: `s-${i}-`.padEnd(NAME_BYTES, 'x'), x: 'x'.repeat(share) }),
+        )}]`,
+    'a batch of names that nearly match': () =>
+        `[${Array.from({ length: BATCH }, (_, i) =>
+            call('tools/call', { name: 'abcd'.repeat(NAME_BYTES / 4), x: 'x'.repeat(share) }, i),
+        )}]`,
     'a batch of notifications': () =>
-        `[${Array.from({ length: BATCH }, () => `{"jsonrpc":"2.0","method":"${'n'.repeat(share)}"}`)}]`,
-    'a batch of a million numbers': () => fill('[', comma(() => '1'), ']'),
+        fill(
+            '[',
+            comma(() => '{"jsonrpc":"2.0","method":"n"}'),
+            ']',
+        ),
+    'a batch of a million numbers': () =>
+        fill(
+            '[',
+            comma(() => '1'),
+            ']',
+        ),
     'a subscription to many resources': () =>
         call('subscriptions/listen', {
+            x: 'x'.repeat(BATCH * share),
             notifications: {
                 resourceSubscriptions: Array.from({ length: BATCH }, (_, i) =>
-                    `demo://${i}/`.padEnd(share, 'a/./b'),
+                    `demo://${i}/`.padEnd(NAME_BYTES, 'a/.a%2'),
                 ),
             },
         }),
 };
 
 const LIST = '{"jsonrpc":"2.0","id":1,"result":{"tools":[';
-const entriesOf = (piece) => fill(LIST, comma(piece), ']}}');
-/** Answers to tools/list, as large as response_inspect. */
+const entriesOf = (piece) => fill(LIST, comma(piece), ']}}', LIST_BYTES);
+/** Answers to tools/list, as large as response_inspect but for the lines of an event around them. */
 const ANSWERS = {
-    'a hundred thousand tools': () => entriesOf((i) => `{"name":"tool-${i}","description":"12345"}`),
-    'tools with names in escapes': () => entriesOf(() => '{"name":"\\u0065\\u0063\\u0068\\u006f"}'),
+    'a hundred thousand tools': () =>
+        entriesOf((i) => `{"name":"tool-${i}","description":"12345"}`),
+    'tools with names in escapes': () =>
+        entriesOf((i) => `{"name":"\\u0065\\u0063\\u0068\\u006f","n":${i}}`),
     'tools that are removed one by one': () =>
-        entriesOf((i) => (i % 2 ? '{"name":"echo"}' : '{"name":"none"}')),
+        entriesOf((i) => (i % 2 ? '{"name":"echo","x":"12345678"}' : '{"name":"none"}')),
     'tools with towers': () => entriesOf(() => `{"name":"echo","inputSchema":${objects}}`),
     'one tool with very many members': () =>
-        fill(`${LIST}{"name":"echo"`, (i) => `,"${i}":0`, '}]}}'),
+        fill(`${LIST}{"name":"echo"`, (i) => `,"${i}":0`, '}]}}', LIST_BYTES),
+    'tools with long names': () => entriesOf((i) => `{"name":"${`abcd${i}`.repeat(500)}"}`),
     'tools without anything': () => entriesOf(() => '{}'),
     'entries that are no objects': () => entriesOf(() => '0'),
 };
@@ -145,11 +239,12 @@ async function cost(stage, ask) {
     return { cpuMs: usual(spent), growthKib: peakKib(pid) - before };
 }
 
-function assertCheap({ cpuMs: spent, growthKib }, bytes, factor = MOST_MEMORY) {
+function assertCheap({ cpuMs: spent, growthKib }, bytes, limits = {}) {
+    const { factor = MOST_MEMORY, mostMs = MOST_CPU_MS } = limits;
     if (SANITIZED) return;
     const most = Math.max((factor * bytes) / 1024, FLOOR_KIB);
     assert.ok(growthKib <= most, `${growthKib} KiB for ${bytes} bytes`);
-    assert.ok(spent <= MOST_CPU_MS * NOISE, `${spent.toFixed(1)} ms`);
+    assert.ok(spent <= mostMs * NOISE, `${spent.toFixed(1)} ms`);
 }
 
 /** A stage of its own for each input, so that what one left behind is no help for the next. */
@@ -169,7 +264,10 @@ describe('amplification', () => {
     for (const [name, make] of Object.entries(BODIES))
         test(`body: ${name}`, async (t) => {
             const body = Buffer.from(make());
-            assert.ok(body.length <= BODY_BYTES && body.length > BODY_BYTES * 0.7, `${body.length}`);
+            assert.ok(
+                body.length <= BODY_BYTES && body.length > BODY_BYTES * 0.7,
+                `${body.length}`,
+            );
             await withStage(async (stage) => {
                 const statuses = new Set();
                 const figures = await cost(stage, async () =>
@@ -188,14 +286,16 @@ describe('amplification', () => {
         ])
             test(`list: ${name}, as ${form}`, async (t) => {
                 const text = make();
-                const bytes = bytesOf(text.slice(0, BODY_BYTES));
+                const bytes = bytesOf(text);
                 await withStage(async (stage) => {
+                    let shown;
                     const figures = await cost(stage, async () => {
                         stage.upstream.respond = (request, link) => link.send(bytes);
-                        await stage.ask({ body: call('tools/list') });
+                        shown = await stage.ask({ body: call('tools/list') });
                     });
-                    t.diagnostic(JSON.stringify(figures));
-                    assertCheap(figures, text.length);
+                    t.diagnostic(`${shown.bytes.length} bytes: ${JSON.stringify(figures)}`);
+                    assert.equal(shown.status, 200);
+                    assertCheap(figures, text.length, { mostMs: MOST_LIST_CPU_MS });
                 });
             });
 
@@ -209,7 +309,7 @@ describe('amplification', () => {
                     assert.equal(answer.status, 401);
                 });
                 t.diagnostic(JSON.stringify(figures));
-                assertCheap(figures, body.length, 1);
+                assertCheap(figures, body.length, { factor: 1 });
             }
         });
     });

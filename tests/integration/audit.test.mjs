@@ -270,8 +270,8 @@ describe('one line per decision', () => {
     test('a name that is too long for a line is cut, and nobody hides behind it', async () => {
         for (const [letter, length] of [
             ['x', 2_049],
-            ['x', 100_000],
-            ['"', 50_000], // two bytes of JSON each
+            ['x', 32_000], // names may have 32 KiB
+            ['"', 16_000], // two bytes of JSON each
         ]) {
             const { answer, lines } = await added(1, { body: tool(letter.repeat(length)) });
             assert.equal(answer.status, 403);
@@ -281,10 +281,15 @@ describe('one line per decision', () => {
             assert.deepEqual([line.name, line.name_bytes], [letter.repeat(2048), length]);
             assert.ok(stage.event(line.request_id), 'the log has it, too');
         }
-        const long = call(`m${'x'.repeat(100_000)}`);
+        const long = call(`m${'x'.repeat(32_000)}`);
         const { lines } = await added(1, { body: long });
         assert.equal(lines[0].decision, 'deny');
         assert.match(lines[0].mcp_method, /^mx{2047}$/);
+        const tooLong = await added(1, { body: tool('x'.repeat(100_000)) });
+        assert.deepEqual(
+            [tooLong.lines[0].decision, tooLong.lines[0].reason, tooLong.lines[0].status],
+            ['deny', 'bad_params', 400],
+        );
     });
 
     test('a batch: one line for each of its messages', async () => {
@@ -626,9 +631,11 @@ describe('while it cannot be written', () => {
             }, 'the disk is full');
             assert.ok(allowed > 2, `${allowed}`);
             assert.equal(fs.statSync(file).size, 4096, 'full in the middle of a line');
+            await stage.gate.logged(({ event }) => event === 'audit_failing', 'that it fails');
             const raised = spawnSync('prlimit', ['--fsize=unlimited', '--pid', stage.gate.pid]);
             assert.equal(raised.status, 0, String(raised.stderr));
             await eventually(async () => !(await isFailing(stage)), 'there is room');
+            await stage.gate.logged(({ event }) => event === 'audit_works_again', 'that it works');
             assert.equal((await stage.ask({ body: tool('echo') })).status, 200);
             await stage.gate.stop();
             const { lost } = await assertChain(readLines(file).length, file);

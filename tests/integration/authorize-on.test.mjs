@@ -7,7 +7,12 @@ import { openDoors, toolCall } from './lib/doors.mjs';
 
 const PLACES = ['scope', 'permissions', 'either', 'both'];
 const RULES = [{ tools: ['*'], permission: 'tool:{name}' }];
-const HIERARCHY = { owner: ['editor'], editor: ['viewer', 'tool:b'], loop: ['ring'], ring: ['loop'] };
+const HIERARCHY = {
+    owner: ['editor'],
+    editor: ['viewer', 'tool:b'],
+    loop: ['ring'],
+    ring: ['loop'],
+};
 const HIERARCHY_RULES = [
     { tools: ['view'], scopes: ['viewer'] },
     { tools: ['ring'], scopes: ['ring', 'loop'] },
@@ -53,7 +58,11 @@ const BOTH_NAMES = `mcp:use ${A}`;
 /** The same on a route that has a scope of its own. */
 const SCOPED = [
     ['both in the scope', granted(BOTH_NAMES, undefined), [YES, NO, YES, NO]],
-    ['both in the permissions', granted(undefined, ['mcp:use', A]), ['mcp:use', YES, YES, 'mcp:use']],
+    [
+        'both in the permissions',
+        granted(undefined, ['mcp:use', A]),
+        [BOTH_NAMES, YES, YES, BOTH_NAMES],
+    ],
     ['one here, one there', granted('mcp:use', [A]), [BOTH_NAMES, NO, YES, NO]],
     ['both in both', granted(BOTH_NAMES, ['mcp:use', A]), [YES, YES, YES, YES]],
     ['only the route’s', granted('mcp:use', ['mcp:use']), [BOTH_NAMES, NO, BOTH_NAMES, NO]],

@@ -58,7 +58,12 @@ const ROWS = [
         'also what a member needs that is allowed already',
     ],
     [[toolCall('a', 1), toolCall('b', 2)], `${USE} tool:a tool:b`, 'allow', 'all scopes held'],
-    [[toolCall('a', 1), toolCall('never', 2)], USE, 'forbidden', 'no step-up beside a forbidden one'],
+    [
+        [toolCall('a', 1), toolCall('never', 2)],
+        USE,
+        'forbidden',
+        'no step-up beside a forbidden one',
+    ],
     [[toolCall('never', 1), toolCall('a', 2)], USE, 'forbidden', 'in either order'],
     [[toolCall('echo', 1), resourceRead('demo://shut', 2)], USE, 'forbidden', 'a resource'],
     [[note, toolCall('echo', 1)], USE, 'allow', 'with a notification'],
@@ -74,6 +79,8 @@ const ROWS = [
     [[response, toolCall('never', 1)], USE, 'forbidden', 'a response covers up for nothing'],
     [[toolCall('echo', 1), response], USE, 'allow', 'a response beside what is allowed'],
     [[toolCall('echo', 1), toolCall('echo', 2)], '', USE, 'the scopes of the route'],
+    [[toolCall('a', 1), promptGet('p', 2)], '', `${USE} tool:a prompts`, 'and of all members'],
+    [[toolCall('a', 1), toolCall('never', 2)], '', 'forbidden', 'for nothing, if one is forbidden'],
     [
         [listen({ resourceSubscriptions: ['demo://open'] }, 1), toolCall('echo', 2)],
         USE,
@@ -110,7 +117,10 @@ const BAD = [
     [batch(toolCall('echo'), 'null'), 'null'],
     [batch(toolCall('echo'), '{}'), 'an empty object'],
     [batch(toolCall('echo'), '{"jsonrpc":"1.0","id":2,"method":"ping"}'), 'JSON-RPC 1.0'],
-    [batch(toolCall('echo'), '{"jsonrpc":"2.0","id":2,"method":"tools/call"}'), 'a call of nothing'],
+    [
+        batch(toolCall('echo'), '{"jsonrpc":"2.0","id":2,"method":"tools/call"}'),
+        'a call of nothing',
+    ],
 ];
 
 describe('batches', () => {
@@ -183,6 +193,7 @@ describe('batches', () => {
         await doors.soft.forbids(call('made/up'), USE);
         await doors.soft.forbids(notification('tools/call', { name: 'never' }), USE);
         await doors.soft.stepsUp(toolCall('echo'), '', USE);
+        await doors.soft.stepsUp(toolCall('a'), '', `${USE} tool:a`);
     });
 
     test('a batch in which only tools are denied is answered member by member', async () => {

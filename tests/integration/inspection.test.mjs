@@ -13,6 +13,7 @@ const PARSE_ERROR = -32700;
 const INVALID_REQUEST = -32600;
 const INVALID_PARAMS = -32602;
 const USE = 'mcp:use';
+const MOST_TEXT_BYTES = 32 * 1024; // of a name, URI, method or id, as written
 
 const rpc = (members) => `{"jsonrpc":"2.0","id":7,${members}}`;
 const nested = (depth) => '['.repeat(depth) + ']'.repeat(depth);
@@ -65,8 +66,18 @@ const REFUSED = [
     [rpc('"method":"ping","ID":8'), INVALID_REQUEST, 7, 'another id'],
     [rpc('"method":"ping","result":{}'), INVALID_REQUEST, null, 'request and response in one'],
     [rpc('"method":"tools/call","params":{"name":"echo","NAME":"x"}'), INVALID_REQUEST, 7, 'name'],
-    [rpc('"method":"tools/call","params":{"name":"echo","\u0130":1,"Name":""}'), INVALID_REQUEST, 7, ''],
-    [rpc('"method":"resources/read","params":{"uri":"a:b","URI":"c:d"}'), INVALID_REQUEST, 7, 'uri'],
+    [
+        rpc('"method":"tools/call","params":{"name":"echo","\u0130":1,"Name":""}'),
+        INVALID_REQUEST,
+        7,
+        '',
+    ],
+    [
+        rpc('"method":"resources/read","params":{"uri":"a:b","URI":"c:d"}'),
+        INVALID_REQUEST,
+        7,
+        'uri',
+    ],
     [rpc('"method":"ping","params":[]'), INVALID_PARAMS, 7, 'params as an array'],
     [rpc('"method":"ping","params":"x"'), INVALID_PARAMS, 7, 'params as text'],
     [rpc('"method":"ping","params":null'), INVALID_PARAMS, 7, 'params as null'],
@@ -74,7 +85,12 @@ const REFUSED = [
     [rpc('"method":"tools/call","params":{}'), INVALID_PARAMS, 7, 'a call without a name'],
     [rpc('"method":"tools/call","params":{"name":7}'), INVALID_PARAMS, 7, 'a number for a name'],
     [rpc('"method":"tools/call","params":{"name":["echo"]}'), INVALID_PARAMS, 7, 'an array'],
-    [rpc('"method":"tools/call","params":{"name":"echo\\u0000"}'), INVALID_PARAMS, 7, 'a NUL in it'],
+    [
+        rpc('"method":"tools/call","params":{"name":"echo\\u0000"}'),
+        INVALID_PARAMS,
+        7,
+        'a NUL in it',
+    ],
     [rpc('"method":"tools/call","params":{"name":"echo\\n"}'), INVALID_PARAMS, 7, 'a line end'],
     [rpc('"method":"prompts/get","params":{}'), INVALID_PARAMS, 7, 'a prompt without a name'],
     [rpc('"method":"resources/read","params":{"name":"x"}'), INVALID_PARAMS, 7, 'no uri'],
@@ -83,9 +99,24 @@ const REFUSED = [
 
 const raw = (hex) => Buffer.from(hex, 'hex');
 const withBytes = (hex) =>
-    Buffer.concat([Buffer.from(rpc('"method":"ping","params":{"a":"').slice(0, -1)), raw(hex), Buffer.from('"}}')]);
+    Buffer.concat([
+        Buffer.from(rpc('"method":"ping","params":{"a":"').slice(0, -1)),
+        raw(hex),
+        Buffer.from('"}}'),
+    ]);
 /** Bytes that are no UTF-8 inside a string. */
-const BAD_UTF8 = ['ff', 'c0af', 'c1bf', 'e08080', 'eda080', 'edb080', 'f0808080', 'f4908080', 'c3', '80'];
+const BAD_UTF8 = [
+    'ff',
+    'c0af',
+    'c1bf',
+    'e08080',
+    'eda080',
+    'edb080',
+    'f0808080',
+    'f4908080',
+    'c3',
+    '80',
+];
 
 /** Calls of "echo", which is allowed, in odd forms that mean the same to everybody. */
 const GOOD = [
@@ -95,12 +126,21 @@ const GOOD = [
     [rpc('"m\\u0065thod":"tools/call","p\\u0061rams":{"n\\u0061me":"ech\\u006f"}'), 'escapes'],
     [rpc('"params":{"arguments":{"name":"never"},"name":"echo"},"method":"tools/call"'), 'order'],
     [rpc('"method":"tools/call","params":{"name":"echo","x":{"method":"never","id":9}}'), 'inside'],
-    [rpc('"method":"tools/call","params":{"name":"echo","arguments":{"NAME":1,"Name":2}}'), 'others'],
+    [
+        rpc('"method":"tools/call","params":{"name":"echo","arguments":{"NAME":1,"Name":2}}'),
+        'others',
+    ],
     [rpc(`"method":"tools/call","params":{"name":"echo","a":${nested(50)}}`), 'deep, but not too'],
     [rpc('"method":"tools/call","params":{"name":"echo","a":"\\ud83d\\ude00 \\u0000"}'), 'pairs'],
-    [rpc('"method":"tools/call","params":{"name":"echo","a":[1e5,-0,0.1,12345678901234567890]}'), ''],
+    [
+        rpc('"method":"tools/call","params":{"name":"echo","a":[1e5,-0,0.1,12345678901234567890]}'),
+        '',
+    ],
     [rpc('"method":"tools/call","params":{"name":"echo","__proto__":{"name":"never"}}'), 'proto'],
-    [rpc('"method":"tools/call","params":{"name":"echo"},"extra":[null,true,false]'), 'more members'],
+    [
+        rpc('"method":"tools/call","params":{"name":"echo"},"extra":[null,true,false]'),
+        'more members',
+    ],
 ];
 
 /** What a call means to Node and to Python: [method, name], or null where it is no such call. */
@@ -126,6 +166,7 @@ describe('inspection', () => {
         ({ stage, doors } = await openDoors({
             mcp: { scopes: [USE], rules: [{ tools: ['echo'], allow: true }] },
             bare: {},
+            scoped: { scopes: [USE] },
         }));
     });
     after(() => stage?.close());
@@ -166,10 +207,26 @@ describe('inspection', () => {
         }
     });
 
+    test('names, methods and ids have a length', async () => {
+        const name = (length) => 'x'.repeat(length - 2); // the quotes count
+        const call = (text) => rpc(`"method":"tools/call","params":{"name":"${text}"}`);
+        const read = (uri) => rpc(`"method":"resources/read","params":{"uri":"${uri}"}`);
+        const ping = (id) => `{"jsonrpc":"2.0","id":"${id}","method":"ping"}`;
+        for (const [make, code, id] of [
+            [call, INVALID_PARAMS, 7],
+            [read, INVALID_PARAMS, 7],
+            [(method) => rpc(`"method":"${method}"`), INVALID_REQUEST, 7],
+            [ping, INVALID_REQUEST, null],
+        ]) {
+            await doors.bare.allows(make(name(MOST_TEXT_BYTES)), USE);
+            await doors.bare.refuses(make(name(MOST_TEXT_BYTES + 1)), USE, { code, id });
+        }
+    });
+
     test('without a token there is no inspection: the body is nobody’s business', async () => {
         const answer = await stage.ask({ token: null, body: '{', target: '/mcp' });
         assert.equal(answer.status, 401);
-        const poor = await doors.mcp.ask('{', 'other');
-        assert.equal(poor.status, 403, 'nor without the scopes of the route');
+        const poor = await doors.scoped.ask('{', 'other');
+        assert.equal(poor.status, 403, 'nor without its scopes, where there is no rule to ask');
     });
 });

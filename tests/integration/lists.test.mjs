@@ -7,7 +7,7 @@ import zlib from 'node:zlib';
 
 import { assertRpcError } from './lib/answers.mjs';
 import { okJson } from './lib/byte-upstream.mjs';
-import { batch, openDoors, toolCall } from './lib/doors.mjs';
+import { batch, notification, openDoors, toolCall } from './lib/doors.mjs';
 import { call } from './lib/stage.mjs';
 
 const INSPECT_BYTES = 4096;
@@ -171,6 +171,12 @@ describe('lists in JSON', () => {
         assert.deepEqual(answer.json.result.resources, [{ uri: 'demo://open/x' }]);
     });
 
+    test('a list that was asked for without an id is filtered, if a server gives it', async () => {
+        const body = notification('tools/list');
+        const answer = await through('mcp', okJson(both), { body });
+        assert.ok(!answer.text.includes(SECRET), answer.text);
+    });
+
     test('the answers to a batch are filtered one by one', async () => {
         const body = batch(LIST_TOOLS, toolCall('echo', 2), call('prompts/list', {}, 3));
         const prompts = { prompts: [{ name: SECRET }, { name: 'simple' }] };
@@ -275,14 +281,6 @@ describe('lists in JSON', () => {
             const answer = await through('mcp', bytes);
             assert.equal(answer.status, status);
             assert.equal(answer.text, text);
-        }
-    });
-
-    test('a list in an answer that is called an error is not shown either', async () => {
-        for (const status of [400, 404, 500]) {
-            const bytes = answerOf(status, ['Content-Type: application/json'], both);
-            const answer = await through('mcp', bytes);
-            assert.ok(!answer.text.includes(SECRET), answer.text);
         }
     });
 

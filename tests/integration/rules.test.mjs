@@ -13,7 +13,6 @@ import {
     resourceRead,
     toolCall,
 } from './lib/doors.mjs';
-import { eventually } from './lib/observe.mjs';
 import { call } from './lib/stage.mjs';
 
 const USE = 'mcp:use';
@@ -215,7 +214,12 @@ const CROOKED = [
     'demo://public/a%5cb',
     'demo://public/a\\b',
 ];
-const STRAIGHT = ['demo://public/...', 'demo://public/..x', 'demo://public/x..', 'demo://public/.x'];
+const STRAIGHT = [
+    'demo://public/...',
+    'demo://public/..x',
+    'demo://public/x..',
+    'demo://public/.x',
+];
 
 describe('rules', () => {
     let stage;
@@ -237,8 +241,8 @@ describe('rules', () => {
         for (const uri of CROOKED) {
             const answer = await doors.kinds.forbids(resourceRead(uri), 'read:demo://public/x');
             const id = answer.get('x-request-id');
-            const { reason } = await eventually(() => stage.event(id), 'its log line');
-            assert.equal(reason, 'resource_not_plain', uri);
+            const line = await stage.gate.logged((one) => one.request_id === id, uri);
+            assert.equal(line.reason, 'resource_not_plain', uri);
             await doors.kinds.forbids(call('resources/subscribe', { uri }), '');
             await doors.kinds.forbids(listen({ resourceSubscriptions: [uri] }), '');
         }
@@ -253,9 +257,13 @@ describe('rules', () => {
         }
     });
 
-    test('a route scope is asked for before anything else', async () => {
-        const answer = await doors.tools.stepsUp(toolCall('echo'), '', USE);
-        assert.match(answer.json.error_description, /^\S/);
+    test('the scopes of the route are asked for together with those of the call', async () => {
+        await doors.tools.stepsUp(toolCall('echo'), '', USE);
+        await doors.tools.stepsUp(call('ping'), '', USE);
+        await doors.tools.stepsUp(toolCall('write'), '', `${USE} files:write files:read`);
+        await doors.tools.stepsUp(toolCall('deploy'), 'ops', `${USE} ops tool:deploy`);
+        await doors.tools.stepsUp(toolCall('deploy'), 'ops tool:deploy', `${USE} ops tool:deploy`);
+        await doors.tools.forbids(toolCall('admin_all'), '');
         await doors.tools.stepsUp('{"jsonrpc":"2.0","id":1,"result":{}}', 'other', USE);
     });
 

@@ -74,10 +74,7 @@ class Door {
         const claims = typeof caller === 'string' ? { scope: caller || undefined } : caller;
         const key = JSON.stringify(claims);
         if (!this.#tokens.has(key))
-            this.#tokens.set(
-                key,
-                this.#stage.token({ claims: { scope: undefined, ...claims } }),
-            );
+            this.#tokens.set(key, this.#stage.token({ claims: { scope: undefined, ...claims } }));
         return this.#tokens.get(key);
     }
 

@@ -28,8 +28,7 @@ export function chunk(bytes) {
 }
 
 /** A whole answer: PARTS are its chunks. */
-export const streamOf = (...parts) =>
-    Buffer.concat([STREAM_HEAD, ...parts.map(chunk), LAST_CHUNK]);
+export const streamOf = (...parts) => Buffer.concat([STREAM_HEAD, ...parts.map(chunk), LAST_CHUNK]);
 
 /** One event whose data is this message. */
 export const eventOf = (message, { id, event } = {}) =>

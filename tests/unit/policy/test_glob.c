@@ -48,6 +48,7 @@ static const struct match_row match_rows[] = {
     {"caf?", "caf\xc3\xa9", true},
     {"caf\xc3\xa9*", "caf\xc3\xa9 au lait", true},
     {"*", "\xff\x80", true},
+    {"?", "\x80", false}, /* no character begins so */
     {"\\*", "*", true},
     {"\\*", "a", false},
     {"\\?", "?", true},

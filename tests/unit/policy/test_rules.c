@@ -408,6 +408,8 @@ static const struct row claim_rows[] = {
      "claim_mismatch", ""},
     {"a large number, exactly", CLAIMS("\"n\": [9007199254740993]"), "{\"n\": 9007199254740992}",
      CALL, FORBIDDEN, "claim_mismatch", ""},
+    {"a large number with a fraction may be another one", CLAIMS("\"n\": [9007199254740993]"),
+     "{\"n\": 9007199254740992.0}", CALL, FORBIDDEN, "claim_mismatch", ""},
     {"a number is no string", CLAIMS("\"level\": [3]"), "{\"level\": \"3\"}", CALL, FORBIDDEN,
      "claim_mismatch", ""},
     {"a boolean", CLAIMS("\"email_verified\": [true]"), "{\"email_verified\": true}", CALL, ALLOW,
