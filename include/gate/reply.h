@@ -38,8 +38,8 @@ void reply_denied(struct txn *txn, const struct decision *decision, struct str s
  * requests of a batch get an error. */
 void reply_tool_errors(struct txn *txn, const struct decision *decision);
 
-/* A refusal on the MCP level: a JSON-RPC error under the id of the request, or null. For a GET or
- * DELETE the body is that of reply_refuse(). REASON and TEXT are static. 503 has Retry-After. */
+/* A refusal on the MCP level: a JSON-RPC error under the id of the request; under null when there
+ * is none, as for a GET, a DELETE, or a batch. REASON and TEXT are static. 503 has Retry-After. */
 struct mcp_refusal {
     unsigned status;
     int code;

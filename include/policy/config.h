@@ -166,8 +166,8 @@ struct route {
     bool any_origin; /* "*" */
     const struct identity_header *identity;
     size_t n_identity;
-    /* Names (lower case, '_' folded to '-') that never pass from the client: identity headers and
-     * upstream.headers. */
+    /* Names (lower case, '_' folded to '-') that never pass from the client: identity headers,
+     * upstream.headers, and the header of the assertion. */
     const struct str *stripped;
     size_t n_stripped;
     size_t max_body_bytes;

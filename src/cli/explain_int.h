@@ -48,7 +48,6 @@ struct explain_question {
     struct str token;              /* with BEARER_OK */
     struct keyset *const *keysets; /* one per issuer; NULL: signatures are not checked */
     struct mcp_call call;
-    struct str call_text; /* as it was given */
     int64_t now_s;
 };
 

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "proto/jsonrpc.h"
 #include "proto/sse.h"
 
-/* What the SDKs have for a failure on the way, and reply_gateway() sends. */
-#define ERROR_CODE "-32000"
+#define MAX_ERROR_DATA_BYTES 64
 
 struct list_filter {
     struct mcp_list_filter lists;
@@ -167,14 +167,17 @@ static enum list_filter_rc filter_event(struct list_filter *filter, const struct
 static enum list_filter_rc end_with_error(const struct list_filter *filter, struct buf *out)
 {
     const size_t start = out->len;
-    (void)buf_append(out, STR("data: {\"jsonrpc\":\"2.0\",\"id\":"));
-    (void)buf_append(out, filter->request_id);
-    (void)buf_append(out, STR(",\"error\":{\"code\":" ERROR_CODE ",\"message\":\""));
-    (void)buf_append_json(out, str_from_cstr(list_filter_reason_text(filter->reason)));
-    (void)buf_append(out, STR("\",\"data\":{\"reason\":\""));
-    (void)buf_append_cstr(out, list_filter_reason_name(filter->reason));
-    (void)buf_append(out, STR("\"}}}\n\n"));
-    if (!buf_failed(out))
+    CLEANUP(buf_free) struct buf data = buf_make(MAX_ERROR_DATA_BYTES);
+    (void)buf_printf(&data, "{\"reason\":\"%s\"}", list_filter_reason_name(filter->reason));
+    struct jsonrpc_error error = {
+        .code = JSONRPC_SERVER_ERROR, /* as reply_gateway() has it */
+        .message = str_from_cstr(list_filter_reason_text(filter->reason)),
+        .data = buf_str(&data),
+    };
+    (void)buf_append(out, STR("data: "));
+    (void)jsonrpc_append_error(filter->request_id, &error, out);
+    (void)buf_append(out, STR("\n\n"));
+    if (!buf_failed(&data) && !buf_failed(out))
         return LIST_FILTER_ENDED;
     out->len = start;
     return LIST_FILTER_NO_MEMORY;

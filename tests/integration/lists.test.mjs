@@ -253,6 +253,19 @@ describe('lists in JSON', () => {
         assert.equal(other.status, 200, 'what is no list has no such limit');
     });
 
+    test('of two types, or two codings, none is believed', async () => {
+        for (const lines of [
+            ['Content-Type: application/json', 'Content-Type: text/event-stream'],
+            ['Content-Type: application/json', 'content-type: application/json'],
+            [
+                'Content-Type: application/json',
+                'Content-Encoding: identity',
+                'Content-Encoding: gzip',
+            ],
+        ])
+            assertRpcError(await through('mcp', answerOf(200, lines, both)), 502, 1);
+    });
+
     test('a compressed list is refused, and none is asked for', async () => {
         const headers = ['Accept-Encoding: gzip, br'];
         for (const [encoding, bytes] of [

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private parts of the relay: relay.c (the call and its answer), relay_head.c (the head that goes
+ * up), relay_list.c (answers in which there may be a list). */
+#ifndef GATE_RELAY_INT_H
+#define GATE_RELAY_INT_H
+
+#include "gate/relay.h"
+#include "proto/http1_response.h"
+
+/* relay.c */
+bool relay_has_media_type(const struct http1_response_head *head, struct str type);
+/* 502 in the place of the answer. REASON and DESCRIPTION are static. */
+void relay_fail(struct txn *txn, const char *reason, const char *description);
+void relay_refuse_resources(struct txn *txn);
+/* Begins the answer as a stream, or fails and answers otherwise: look at txn->relay.state. */
+void relay_begin_stream(struct txn *txn, int64_t content_length);
+void relay_write_stream(struct txn *txn, struct str bytes);
+/* Sends relay.body in one piece. */
+void relay_reply_collected(struct txn *txn);
+
+/* relay_list.c */
+/* Sets the filter of this answer up, if it needs one. False: the answer is not to be passed, and
+ * TXN was answered. */
+bool relay_list_begin(struct txn *txn, const struct http1_response_head *head);
+/* Gives BYTES of the answer to the filter, and sends what comes out of it. */
+void relay_list_feed(struct txn *txn, struct str bytes);
+/* The answer is complete. */
+void relay_list_end(struct txn *txn);
+
+#endif
