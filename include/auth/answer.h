@@ -18,6 +18,10 @@
 /* A longer challenge is not sent at all: clients and proxies cut such fields or refuse them. */
 #define ANSWER_MAX_CHALLENGE_BYTES (16U * 1024)
 
+/* More scopes than these are not asked for: the call is answered as one that no consent can help.
+ */
+#define ANSWER_MAX_SCOPES_BYTES (8U * 1024)
+
 /* The texts are static. */
 struct answer {
     unsigned status;

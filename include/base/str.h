@@ -90,6 +90,8 @@ int str_to_u64(struct str s, uint64_t max, uint64_t *ret_value);
  * NULs are the caller's to check (str_has_nul). */
 char *str_to_cstr(struct str s);
 bool str_has_nul(struct str s);
+/* A byte below 0x20, or DEL. */
+bool str_has_control(struct str s);
 
 /* Number of single-byte edits (insert, delete, replace) that turn A into B, at most MAX + 1. */
 size_t str_distance(struct str a, struct str b, size_t max);

@@ -12,11 +12,8 @@
  * - After anything but LIST_FILTER_OK there are no more calls but list_filter_reason(),
  *   list_filter_removed() and list_filter_free().
  *
- * JSON: nothing is sent before the end. LIST_FILTER_REFUSED is a 502:
- *     reply_gateway(txn, &(struct refusal){.status = 502,
- *                                          .reason = list_filter_reason_name(why),
- *                                          .error = "bad_gateway",
- *                                          .description = list_filter_reason_text(why)});
+ * JSON: nothing is sent before the end. LIST_FILTER_REFUSED is a 502 with the name and the text of
+ * the reason.
  * Events: an event leaves as soon as its last byte came; one without a list leaves with the bytes
  * it came with. LIST_FILTER_ENDED: OUT ends with an event that answers the request with a JSON-RPC
  * error (-32000), and the stream ends in order. LIST_FILTER_REFUSED: the request is not known, and

@@ -19,6 +19,9 @@
 /* Appends the complete request head for the upstream. 0; -EINVAL: a claim cannot be a header value;
  * -EMSGSIZE or -ENOMEM. */
 int relay_append_head(const struct txn *txn, struct buf *out);
+/* The body that goes with it: that of a POST, which was inspected. One that came with another
+ * method means nothing (RFC 9110 9.3), nobody has looked at it, and it does not go upstream. */
+struct str relay_body(const struct txn *txn);
 
 /* The index of the first field ID, or N_FIELDS. */
 size_t relay_find_field(const struct http1_field *fields, size_t n_fields, enum field_id id);

@@ -142,8 +142,9 @@ void exchange_reply(struct exchange *exchange, struct reply *reply);
  * still possible. */
 int exchange_stream(struct exchange *exchange, unsigned status, const struct http1_field *fields,
                     size_t n_fields, int64_t content_length);
-/* Sends BYTES at once or keeps them until the client takes them. True: go on; false: enough, wait
- * for drained() (the bytes were taken all the same). */
+/* Sends BYTES, of any length, at once or keeps them until the client takes them. True: go on;
+ * false: enough, wait for drained() (the bytes were taken all the same). A client that is found to
+ * have left, or a writer that does not wait, is told by gone() before this returns. */
 bool exchange_stream_write(struct exchange *exchange, struct str bytes);
 /* Ends the stream: completely, or broken, so that no client takes it for complete. */
 void exchange_stream_end(struct exchange *exchange, bool complete);

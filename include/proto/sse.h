@@ -27,8 +27,9 @@ struct sse_event {
 };
 
 struct sse_reader {
-    struct buf pending; /* of the event that is not complete */
-    struct buf data;    /* joined, from the second data line on */
+    /* Of the event that is not complete: at the end of a stream it is none, and clients drop it. */
+    struct buf pending;
+    struct buf data; /* joined, from the second data line on */
     /* private: */
     size_t line_start; /* in pending, like data_start */
     size_t data_start; /* of the first data line's value */
@@ -56,10 +57,6 @@ enum sse_rc {
 /* Takes from the beginning of *BYTES, which is moved behind what was taken. To be called until it
  * says SSE_MORE. */
 enum sse_rc sse_read(struct sse_reader *reader, struct str *bytes, struct sse_event *ret_event);
-
-/* True when bytes of an unfinished event wait: at the end of a stream they are no event, and are
- * dropped by clients. */
-bool sse_has_pending(const struct sse_reader *reader);
 
 /* Appends EVENT with DATA in the place of its data lines, without any: before the blank line; its
  * other lines stay as they are, and in their order. DATA has a line for each LF, CR or CR LF in it.

@@ -112,6 +112,14 @@ bool str_has_nul(struct str s)
     return str_find_char(s, '\0') >= 0;
 }
 
+bool str_has_control(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.ptr[i] < 0x20 || s.ptr[i] == 0x7f)
+            return true;
+    return false;
+}
+
 #define DISTANCE_MAX_LEN 64
 
 size_t str_distance(struct str a, struct str b, size_t max)

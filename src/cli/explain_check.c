@@ -100,7 +100,11 @@ static int decide(const struct explain_question *question, struct explain_findin
     int r =
         rules_append_needed(question->route, &finding->decision, &question->call, &finding->needed);
     if (finding->decision.verdict == VERDICT_ALLOW)
-        return r;
+        return r == -EMSGSIZE ? 0 : r;
+    if (r == -EMSGSIZE) { /* more than is asked for: see ANSWER_MAX_SCOPES_BYTES */
+        finding->decision.verdict = VERDICT_FORBIDDEN;
+        r = 0;
+    }
     finding->denied = true;
     finding->answer = answer_decision(&finding->decision);
     finding->tool_error = is_answered_by_result(question, &caller);
@@ -111,7 +115,7 @@ int explain_check(const struct explain_question *question, struct explain_findin
 {
     CLEANUP(explain_finding_clear)
     struct explain_finding finding = {
-        .needed = buf_make(ANSWER_MAX_CHALLENGE_BYTES),
+        .needed = buf_make(ANSWER_MAX_SCOPES_BYTES),
         .challenge = buf_make(ANSWER_MAX_CHALLENGE_BYTES),
     };
     struct str scope = {0};

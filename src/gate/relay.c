@@ -304,7 +304,7 @@ bool relay_start(struct txn *txn)
 {
     struct upstream_request request = {
         .head = buf_make(RELAY_MAX_HEAD_BYTES),
-        .body = exchange_body(txn->exchange),
+        .body = relay_body(txn),
         .idempotent = txn->request.method != METHOD_POST,
         .handler = &handler,
         .ctx = txn,

@@ -143,13 +143,17 @@ static void append_configured(const struct upstream_config *upstream, struct buf
         append_field(out, upstream->headers[i].name, upstream->headers[i].value);
 }
 
+struct str relay_body(const struct txn *txn)
+{
+    return txn->request.method == METHOD_POST ? exchange_body(txn->exchange) : STR("");
+}
+
 static void append_length(const struct txn *txn, struct buf *out)
 {
-    struct str body = exchange_body(txn->exchange);
-    if (body.len == 0 && txn->request.method != METHOD_POST)
+    if (txn->request.method != METHOD_POST)
         return;
     (void)buf_append(out, STR("Content-Length: "));
-    (void)buf_append_u64(out, body.len);
+    (void)buf_append_u64(out, relay_body(txn).len);
     (void)buf_append(out, CRLF);
 }
 

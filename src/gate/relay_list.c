@@ -7,6 +7,8 @@
 #include "gate/worker.h"
 #include "proto/field.h"
 
+#define STATUS_PARTIAL 206
+
 static bool may_use(void *ctx, enum mcp_list list, struct str name)
 {
     static const struct mcp_call calls[MCP_N_LISTS] = {
@@ -51,7 +53,8 @@ static size_t count_fields(const struct http1_response_head *head, enum field_id
 }
 
 /* Why an answer in which there may be a list cannot be looked into; false: it can. Of fields that
- * came twice the client might believe the other one. */
+ * came twice the client might believe the other one. A part of a text (RFC 9110 14.2: the client
+ * may choose which) can be JSON by itself, and none of the lists that are looked for. */
 static bool is_unreadable(const struct txn *txn, const struct http1_response_head *head,
                           enum list_filter_reason *ret_reason)
 {
@@ -61,7 +64,7 @@ static bool is_unreadable(const struct txn *txn, const struct http1_response_hea
         (coding < head->n_fields && !str_eq_nocase(head->fields[coding].value, STR("identity"))))
         return true;
     *ret_reason = LIST_FILTER_NOT_JSON;
-    return count_fields(head, FIELD_CONTENT_TYPE) > 1 ||
+    return head->status == STATUS_PARTIAL || count_fields(head, FIELD_CONTENT_TYPE) > 1 ||
            (!txn->relay.events && !relay_has_media_type(head, STR("application/json")));
 }
 
@@ -95,6 +98,8 @@ static void end_early(struct txn *txn, enum list_filter_rc rc)
 {
     struct relay *relay = &txn->relay;
     bool streaming = relay->state == RELAY_STREAMING;
+    if (relay->filter == NULL) /* the last write met a client that left: on_gone() has ended it */
+        return;
     enum list_filter_reason reason = list_filter_reason(relay->filter);
     relay->call = upstream_cancel(relay->call);
     relay->filter = list_filter_free(relay->filter);

@@ -243,6 +243,14 @@ void reply_tool_errors(struct txn *txn, const struct decision *decision)
     }
     if (txn->body.batch)
         (void)buf_append_char(&reply.body, ']');
+    if (buf_failed(&reply.body)) {
+        buf_free(&reply.body);
+        reply_gateway(txn, &(struct refusal){.status = 503,
+                                             .reason = "no_resources",
+                                             .error = "temporarily_unavailable",
+                                             .description = "The gate is out of resources"});
+        return;
+    }
     finish(txn, &reply);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who may call what: the stages that look at the message. What they decide on are the very bytes
  * that go upstream. */
+#include "auth/answer.h"
 #include "auth/assertion.h"
 #include "auth/session.h"
 #include "gate/reply.h"
@@ -8,8 +9,6 @@
 #include "gate/worker.h"
 #include "ops/audit.h"
 #include "proto/jsonrpc.h"
-
-#define MAX_SCOPES_BYTES (8U * 1024) /* of one challenge */
 
 static enum step refused(struct txn *txn, unsigned status, int code, const char *reason,
                          const char *description)
@@ -124,15 +123,19 @@ static bool may_answer_tool_error(const struct txn *txn)
     return true;
 }
 
-static void deny_with_challenge(struct txn *txn, const struct decision *decision)
+static void deny_with_challenge(struct txn *txn, const struct decision *worst)
 {
-    CLEANUP(buf_free) struct buf scopes = buf_make(MAX_SCOPES_BYTES);
+    CLEANUP(buf_free) struct buf scopes = buf_make(ANSWER_MAX_SCOPES_BYTES);
+    struct decision decision = *worst;
     for (size_t i = 0; i < txn->n_decisions; i++)
         if (txn->decisions[i].call != NULL)
             (void)rules_append_needed(txn->route, &txn->decisions[i].decision,
                                       txn->decisions[i].call, &scopes);
+    /* A part of what it needs would bring the client back for the rest, again and again. */
+    if (buf_failed(&scopes))
+        decision.verdict = VERDICT_FORBIDDEN;
     /* Only responses, which need what the route needs. */
-    reply_denied(txn, decision, scopes.len > 0 ? buf_str(&scopes) : (struct str){0});
+    reply_denied(txn, &decision, scopes.len > 0 ? buf_str(&scopes) : (struct str){0});
 }
 
 static enum step decide_body(struct txn *txn)

@@ -14,8 +14,8 @@
 
 #include "net/server_int.h"
 
-/* What may wait for a slow reader at most: the high mark plus one read of the upstream, framed. */
-#define OUT_MAX_BYTES (SERVER_STREAM_HIGH_BYTES + 256U * 1024)
+/* What a writer may still add after it was told to wait: one read of the upstream, framed. */
+#define OUT_MARGIN_BYTES (256U * 1024)
 #define OUT_MAX_HEAD (96U * 1024)
 
 static bool wants_close(const struct exchange_head *head)
@@ -179,7 +179,7 @@ int exchange_stream(struct exchange *exchange, unsigned status, const struct htt
     if (r < 0)
         return r;
     struct buf head = buf_make(OUT_MAX_HEAD);
-    exchange->out = buf_make(OUT_MAX_BYTES);
+    exchange->out = buf_make(SERVER_STREAM_HIGH_BYTES + OUT_MARGIN_BYTES);
     exchange->left_out = has_no_body(status) ? 0 : content_length;
     exchange->chunked_out = exchange->left_out < 0 && !exchange->head.http10;
     exchange->close_after = exchange->close_after || exchange->server->draining;
@@ -218,10 +218,20 @@ static void send_chunk(struct exchange *exchange, struct str bytes)
         stream_send(exchange, STR("\r\n"), STR(""));
 }
 
+/* A piece that is written in its turn waits for the reader whatever its size: the writer cannot
+ * take it back, and the socket may have room for a small part of it only. */
+static void make_room(struct exchange *exchange, size_t len)
+{
+    if (!exchange->full)
+        exchange->out.max =
+            size_max(SERVER_STREAM_HIGH_BYTES, exchange->out.len + len) + OUT_MARGIN_BYTES;
+}
+
 bool exchange_stream_write(struct exchange *exchange, struct str bytes)
 {
     if (exchange->gone || bytes.len == 0)
         return !exchange->full;
+    make_room(exchange, bytes.len);
     if (exchange->chunked_out) {
         send_chunk(exchange, bytes);
     } else {

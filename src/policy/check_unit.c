@@ -265,14 +265,6 @@ static unit_check *check_of_unit(enum schema_unit unit)
     return NULL;
 }
 
-static bool has_control(struct str text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f)
-            return true;
-    return false;
-}
-
 void check_string(struct reader *reader, const struct schema_row *row, json_t *value,
                   const struct place *place)
 {
@@ -282,7 +274,7 @@ void check_string(struct reader *reader, const struct schema_row *row, json_t *v
         return;
     if (text.len == 0)
         reader_error(reader, place, "must not be empty");
-    else if (row->unit != UNIT_PEM && has_control(text))
+    else if (row->unit != UNIT_PEM && str_has_control(text))
         reader_error(reader, place, "must not hold a line break or another control character");
     else if (check != NULL)
         check(reader, row, value, place);

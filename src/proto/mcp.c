@@ -2,6 +2,7 @@
 #include "proto/mcp.h"
 
 #include "base/err.h"
+#include "proto/jsonrpc.h"
 #include "proto/mcp_int.h"
 
 /* ---- what went wrong ---- */
@@ -12,27 +13,30 @@ static const struct {
     int code;
 } faults[] = {
     [MCP_OK] = {"ok", "The request is well-formed", 0},
-    [MCP_NOT_JSON] = {"not_json", "The request body is not valid JSON", -32700},
-    [MCP_TOO_DEEP] = {"too_deep", "The request body is nested too deeply", -32700},
-    [MCP_DUPLICATE_KEY] = {"duplicate_key", "The request body has a duplicate key", -32700},
+    [MCP_NOT_JSON] = {"not_json", "The request body is not valid JSON", JSONRPC_PARSE_ERROR},
+    [MCP_TOO_DEEP] = {"too_deep", "The request body is nested too deeply", JSONRPC_PARSE_ERROR},
+    [MCP_DUPLICATE_KEY] = {"duplicate_key", "The request body has a duplicate key",
+                           JSONRPC_PARSE_ERROR},
     [MCP_AMBIGUOUS_KEY] = {"ambiguous_key",
                            "The request body has a key that differs from a known one only in case",
-                           -32600},
+                           JSONRPC_INVALID_REQUEST},
     [MCP_NOT_JSONRPC] = {"not_jsonrpc",
                          "The request body is not a JSON-RPC 2.0 request, notification or response",
-                         -32600},
+                         JSONRPC_INVALID_REQUEST},
     [MCP_BAD_ID] = {"bad_id",
                     "The id must be a string that is not too long, or an integer below 2^53",
-                    -32600},
+                    JSONRPC_INVALID_REQUEST},
     [MCP_BAD_METHOD] = {"bad_method",
                         "The method must be a string that is not empty and has no control "
                         "characters",
-                        -32600},
+                        JSONRPC_INVALID_REQUEST},
     [MCP_BAD_PARAMS] = {"bad_params", "The params must be an object with what the method requires",
-                        -32602},
-    [MCP_EMPTY_BATCH] = {"empty_batch", "The batch is empty", -32600},
-    [MCP_BATCH_TOO_LONG] = {"batch_too_long", "The batch has too many messages", -32600},
-    [MCP_NO_MEMORY] = {"no_memory", "The request needs more memory than there is", -32603},
+                        JSONRPC_INVALID_PARAMS},
+    [MCP_EMPTY_BATCH] = {"empty_batch", "The batch is empty", JSONRPC_INVALID_REQUEST},
+    [MCP_BATCH_TOO_LONG] = {"batch_too_long", "The batch has too many messages",
+                            JSONRPC_INVALID_REQUEST},
+    [MCP_NO_MEMORY] = {"no_memory", "The request needs more memory than there is",
+                       JSONRPC_SERVER_ERROR},
 };
 
 const char *mcp_rc_name(enum mcp_rc rc)

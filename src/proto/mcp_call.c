@@ -40,13 +40,10 @@ const char *mcp_call_rc_text(enum mcp_call_rc rc)
     return texts[rc];
 }
 
-/* Whether a body may hold it: NUL is among the controls. */
+/* Whether mcp_inspect() would take it from a body. */
 static bool is_text(struct str s)
 {
-    for (size_t i = 0; i < s.len; i++)
-        if ((unsigned char)s.ptr[i] < 0x20 || s.ptr[i] == 0x7f)
-            return false;
-    return str_is_utf8(s);
+    return !str_has_control(s) && str_is_utf8(s);
 }
 
 static enum mcp_call_rc read_ref(struct mcp_call *call)

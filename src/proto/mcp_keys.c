@@ -200,10 +200,5 @@ bool mcp_read_text(struct str value, struct arena *arena, struct str *ret_text)
         return false;
     struct str text = json_text_string(value, arena, &fault);
     *ret_text = text;
-    if (!str_is_set(text))
-        return fault != 0;
-    for (size_t i = 0; i < text.len; i++)
-        if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f)
-            return false;
-    return true;
+    return str_is_set(text) ? !str_has_control(text) : fault != 0;
 }

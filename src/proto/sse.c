@@ -27,11 +27,6 @@ void sse_reader_free(struct sse_reader *reader)
     buf_free(&reader->data);
 }
 
-bool sse_has_pending(const struct sse_reader *reader)
-{
-    return !reader->given && reader->pending.len > 0;
-}
-
 /* ---- lines ---- */
 
 /* Where the first line of BYTES ends, without its end. */

@@ -189,7 +189,7 @@ static void inspect_and_decide(struct subject *subject, size_t number)
     struct arena *arena = make_arena();
     const struct mcp_call call = inspect_in(subject, arena);
     const struct caller *caller = &subject->callers[number % subject->n_callers];
-    const struct decision decision = rules_decide(subject->route, caller, &call);
+    const struct decision decision = rules_judge(subject->route, caller, &call);
     check_decision(subject, &decision);
     (void)arena_free(arena);
 }

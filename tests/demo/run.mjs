@@ -126,10 +126,14 @@ function readArguments() {
     }
 }
 
+const END_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
 /** Resolves when somebody asks for the end, or a part has come to its own: then with its name. */
 function theEnd({ server, gate }) {
+    // A second Ctrl-C must not end us before the parts have ended.
+    for (const name of END_SIGNALS) process.on(name, () => {});
     return Promise.race([
-        ...['SIGINT', 'SIGTERM', 'SIGHUP'].map((name) => once(process, name).then(() => null)),
+        ...END_SIGNALS.map((name) => once(process, name).then(() => null)),
         gate.exited.then(() => 'Portcullis'),
         server.exited.then(() => 'The MCP server'),
     ]);

@@ -469,7 +469,12 @@ describe('what cannot be opened', () => {
         test(`is an error at the start: ${what}`, async () => {
             const stage = await openStage({ start: false });
             try {
-                const text = JSON.stringify({ ...stage.policy(), audit: { file }, admin: null });
+                const text = JSON.stringify({
+                    ...stage.policy(),
+                    audit: { file },
+                    listen: `unix:${newPath('socket')}`,
+                    admin: null,
+                });
                 const policy = written(text, 'policy.json');
                 const { code, stderr } = await runPortcullis(['serve', policy]);
                 assert.equal(code, 1, stderr);

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { eventually } from './lib/observe.mjs';
@@ -51,6 +52,9 @@ for (const signal of ['SIGINT', 'SIGTERM'])
         for (const url of urls) assert.equal(await isRefused(url), false, url);
         assert.doesNotMatch(demo.output, /\x1b/, 'no colours when this is no terminal');
 
+        // Twice, as impatient people do.
+        demo.child.kill(signal);
+        await delay(50);
         demo.child.kill(signal);
         const [code] = await demo.ended;
         assert.equal(code, 0, demo.errors);

@@ -191,6 +191,31 @@ describe('lists in event streams', () => {
         assert.deepEqual(parsed(fits)[0].data, listOf('echo'));
     });
 
+    // While the gate is stopped the end of the stream comes first and the client's leaving second, so
+    // that the gate learns of it in the middle of sending what it has to say.
+    test('a client that leaves while a list is refused harms nobody', async () => {
+        let link;
+        stage.upstream.respond = (request, opened) => {
+            link = opened;
+            link.send(Buffer.concat([STREAM_HEAD, chunk(eventOf(progress))]));
+        };
+        const wire = await stage.wire();
+        wire.send(stage.request(doors.mcp.options(LIST_TOOLS, '')));
+        await wire.head();
+        await wire.part();
+        stage.gate.signal('SIGSTOP');
+        try {
+            await link.send(chunk(eventOf(listOf('echo', SECRET)) + eventOf('{no JSON')));
+            await sleep(50);
+            wire.reset();
+            await sleep(50);
+        } finally {
+            stage.gate.signal('SIGCONT');
+        }
+        const answer = await through('mcp', streamOf(STREAM));
+        assert.deepEqual(parsed(answer.text), SEEN);
+    });
+
     test('an event with a line that never ends is an error, too', async () => {
         const text = await readAll(
             'small',

@@ -253,6 +253,15 @@ describe('lists in JSON', () => {
         assert.equal(other.status, 200, 'what is no list has no such limit');
     });
 
+    // The client may ask for any part (Range), and each entry is JSON by itself.
+    test('a part of an answer is refused', async () => {
+        const part = JSON.stringify([tool(SECRET)]);
+        const bytes = answerOf(206, ['Content-Type: application/json'], part);
+        const more = { headers: ['Range: bytes=40-99'] };
+        assertRpcError(await through('mcp', bytes, more), 502, 1);
+        assert.equal((await through('free', bytes, more)).status, 206);
+    });
+
     test('of two types, or two codings, none is believed', async () => {
         for (const lines of [
             ['Content-Type: application/json', 'Content-Type: text/event-stream'],

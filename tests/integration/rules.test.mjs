@@ -14,6 +14,7 @@ import {
     toolCall,
 } from './lib/doors.mjs';
 import { call } from './lib/stage.mjs';
+import { chunked } from './lib/wire.mjs';
 
 const USE = 'mcp:use';
 
@@ -274,5 +275,20 @@ describe('rules', () => {
             assert.equal(answer.status, 200, answer.text);
             await doors.tools.stepsUp(null, '', USE, more);
         }
+    });
+
+    test('only the body of a POST, which the rules have looked at, goes upstream', async () => {
+        for (const method of ['GET', 'DELETE'])
+            for (const door of ['open', 'tools'])
+                for (const chunks of [false, true]) {
+                    const body = chunks ? chunked(toolCall('drop')) : toolCall('drop');
+                    const headers = chunks ? ['Transfer-Encoding: chunked'] : [];
+                    await doors[door].ask(body, USE, { method, headers });
+                    const { last } = stage.upstream;
+                    assert.equal(last.method, method);
+                    assert.equal(last.body.length, 0);
+                    assert.equal(last.get('content-length'), null);
+                    assert.equal(last.get('transfer-encoding'), null);
+                }
     });
 });

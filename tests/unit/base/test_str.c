@@ -198,6 +198,11 @@ static void str_to_cstr_copies_and_terminates(void **state)
     free(copy);
     assert_true(str_has_nul(STR("a\0")));
     assert_false(str_has_nul(STR("a")));
+    assert_true(str_has_control(STR("a\x1f")));
+    assert_true(str_has_control(STR("a\x7f")));
+    assert_true(str_has_control(STR("\0")));
+    assert_false(str_has_control(STR(" ~\x80\xff")));
+    assert_false(str_has_control(STR("")));
 }
 
 static void str_distance_counts_edits(void **state)

@@ -3,6 +3,7 @@
  * that nothing of it goes up. What the rules say is tested in policy/test_rules. */
 #include "gate/stages.h"
 
+#include "auth/answer.h"
 #include "auth/session.h"
 #include "gate/relay.h"
 #include "support/gate_fixture.h"
@@ -248,6 +249,35 @@ static void one_challenge_names_the_scopes_of_route_and_rule(void **state)
     gate_end(&request);
 }
 
+/* Half of a list would send the client for a token that does not help, either. */
+static void scopes_that_do_not_fit_are_not_asked_for(void **state)
+{
+    struct gate_fixture *f = *state;
+    static char name[8 * 1024];
+    static const struct str any[] = {STR_INIT("*")};
+    static const struct rule permission = {.targets = {[MCP_TOOL] = {any, 1}},
+                                           .effect = RULE_REQUIRE,
+                                           .permission = STR_INIT("tool:{name}")};
+    use_rules(f, ON_DENY_CHALLENGE);
+    f->tokens->routes[0].rules = &permission;
+    f->tokens->routes[0].n_rules = 1;
+    for (size_t extra = 0; extra < 2; extra++) {
+        struct buf body = buf_make(sizeof(name) + 256);
+        struct gate_request request;
+        memset(name, 'x', sizeof(name));
+        size_t len = ANSWER_MAX_SCOPES_BYTES - strlen("tool:") + extra;
+        (void)buf_printf(&body, TOOL("1", "%.*s"), (int)len, name);
+        (void)buf_append_char(&body, '\0');
+        assert_int_equal(post(f, &request, NULL, body.ptr), STEP_REPLY);
+        const char *challenge = gate_answer_field(&request, "WWW-Authenticate");
+        assert_int_equal(request.txn->status, 403);
+        assert_true((strstr(challenge, " scope=\"tool:xxx") != NULL) == (extra == 0));
+        assert_true((strstr(challenge, "error=") != NULL) == (extra == 0));
+        gate_end(&request);
+        buf_free(&body);
+    }
+}
+
 /* Their text is compared in tests/integration. */
 static void tool_errors_are_for_calls_of_tools_only(void **state)
 {
@@ -323,6 +353,7 @@ int main(void)
         TEST(stages_let_pass_what_is_allowed),
         TEST(a_step_up_names_every_scope_once),
         TEST(one_challenge_names_the_scopes_of_route_and_rule),
+        TEST(scopes_that_do_not_fit_are_not_asked_for),
         TEST(tool_errors_are_for_calls_of_tools_only),
         TEST(a_bound_session_goes_up_as_the_upstreams_own),
         TEST(calls_are_refused_while_the_audit_log_fails),

@@ -760,6 +760,45 @@ static void exchange_stream_tells_the_writer_when_it_is_enough(void **state)
     (void)close(fd);
 }
 
+/* A list that was filtered is written as a whole, over lines that take a little of it at a time. */
+static void exchange_stream_takes_a_piece_of_any_size_in_its_turn(void **state)
+{
+    struct world *w = *state;
+    const size_t len = 16U * 1024 * 1024; /* more than sockets hold */
+    char *piece = calloc(1, len);
+    int fd = connect_and_send(w, GET("/s"));
+    struct exchange *exchange = begin_stream(w, 1, -1);
+    spin_for(&w->spin, 3);
+    assert_non_null(piece);
+    assert_false(exchange_stream_write(exchange, str_make(piece, len)));
+    assert_false(exchange_stream_write(exchange, str_make(piece, 64U * 1024)));
+    free(piece);
+    assert_false(exchange_is_gone(exchange));
+    exchange_stream_end(exchange, true);
+    struct answer answer = read_answer(w, fd);
+    assert_true(answer.complete);
+    assert_int_equal(answer.body_len, len + 64U * 1024);
+    expect_journal(w, "1:head 1:complete 1:drained 1:end ");
+    (void)close(fd);
+}
+
+/* Who goes on after "enough" is not let fill the memory. */
+static void exchange_stream_ends_with_a_writer_that_does_not_wait(void **state)
+{
+    struct world *w = *state;
+    static char block[64 * 1024];
+    int fd = connect_and_send(w, GET("/s"));
+    struct exchange *exchange = begin_stream(w, 1, -1);
+    spin_for(&w->spin, 3);
+    while (exchange_stream_write(exchange, str_make(block, sizeof(block))))
+        ;
+    for (int i = 0; i < 5; i++)
+        (void)exchange_stream_write(exchange, str_make(block, sizeof(block)));
+    assert_true(exchange_is_gone(exchange));
+    expect_journal(w, "1:head 1:complete 1:gone 1:end ");
+    (void)close(fd);
+}
+
 static void exchange_stream_ends_with_a_reader_that_takes_nothing(void **state)
 {
     struct world *w = *state;
@@ -1317,6 +1356,8 @@ int main(void)
         TEST(exchange_stream_closes_after_a_pipelined_request),
         TEST(exchange_stream_that_ends_broken_never_looks_complete),
         TEST(exchange_stream_tells_the_writer_when_it_is_enough),
+        TEST(exchange_stream_takes_a_piece_of_any_size_in_its_turn),
+        TEST(exchange_stream_ends_with_a_writer_that_does_not_wait),
         TEST(exchange_stream_ends_with_a_reader_that_takes_nothing),
         TEST(exchange_stream_has_no_deadline_while_nothing_waits),
         TEST(server_tells_gone_and_end_when_the_client_leaves),

@@ -16,7 +16,7 @@
 #include "support/cmocka_all.h"
 #include "support/token_fixture.h"
 
-#define GATE_BODY_LIMIT 4096
+#define GATE_BODY_LIMIT 16384
 #define GATE_MAX_FIELDS 32
 
 /* How far the monotonic clock is past FIXTURE_MONO; seen by the loop from its next turn on. */
