@@ -40,6 +40,7 @@ struct request {
     struct str token;         /* the credential, once the bearer stage has passed */
     struct str origin;        /* absent without an Origin field */
     struct str content_type;  /* absent without one */
+    bool is_coded;            /* it has a Content-Encoding other than identity */
     struct str forwarded_for; /* all its lines as one list, in the arena */
     struct str cors_headers;  /* Access-Control-Request-Headers, absent without one */
     struct mcp_head mcp;      /* what mirrors the body */

@@ -122,6 +122,10 @@ bool field_list_has(struct str list, struct str token);
 /* True when VALUE (a Content-Type) names the media type TYPE ("application/json"), parameters and
  * case ignored (RFC 9110 8.3.1). */
 bool field_media_type_is(struct str value, struct str type);
+/* True when VALUE names application/json and nothing by which a receiver might read other
+ * characters than those of UTF-8: no parameter but charset=utf-8. Common servers decode a body by
+ * its charset first, and in UTF-7 "+ACI-" is a quotation mark. */
+bool field_is_json_type(struct str value);
 
 /* Appends a string of foreign origin (a claim) as a field value that no two strings share.
  * Refuses control bytes, HTAB included, with -EINVAL. Bytes above 0x7e, every '%', and a space at

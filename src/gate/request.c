@@ -49,6 +49,8 @@ static void read_field(struct request *request, const struct http1_field *field,
         request->origin = field->value;
     } else if (id == FIELD_CONTENT_TYPE) {
         request->content_type = field->value;
+    } else if (id == FIELD_CONTENT_ENCODING) {
+        request->is_coded = request->is_coded || !str_eq_nocase(field->value, STR("identity"));
     } else if (id == FIELD_X_FORWARDED_FOR) {
         append_to_list(forwarded_for, field->value);
     } else if (id == FIELD_ACCESS_CONTROL_REQUEST_HEADERS) {

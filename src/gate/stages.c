@@ -198,10 +198,13 @@ static enum step stage_body(struct txn *txn)
     const struct exchange_head *head = exchange_head(txn->exchange);
     if (txn->body_ready)
         return STEP_NEXT;
-    if (txn->request.method == METHOD_POST &&
-        !field_media_type_is(txn->request.content_type, STR("application/json")))
+    if (txn->request.method == METHOD_POST && !field_is_json_type(txn->request.content_type))
         return answered(txn, 415, "content_type", "unsupported_media_type",
-                        "The body of a POST must be application/json");
+                        "The body of a POST must be application/json in UTF-8");
+    /* What a receiver makes of the bytes by decoding them is not what is inspected. */
+    if (txn->request.method == METHOD_POST && txn->request.is_coded)
+        return answered(txn, 415, "content_encoding", "unsupported_media_type",
+                        "The body of a POST must not be encoded");
     if (!head->chunked && head->content_length > txn->route->max_body_bytes)
         return answered(txn, 413, "body_too_large", "request_too_large",
                         "The body is larger than this server accepts");

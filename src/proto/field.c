@@ -142,6 +142,23 @@ bool field_media_type_is(struct str value, struct str type)
     return str_split(&value, ';', &essence) && str_eq_nocase(str_trim(essence), type);
 }
 
+bool field_is_json_type(struct str value)
+{
+    struct str part;
+    size_t n_charsets = 0;
+    if (!str_split(&value, ';', &part) || !str_eq_nocase(str_trim(part), STR("application/json")))
+        return false;
+    while (str_split(&value, ';', &part)) {
+        part = str_trim(part);
+        if (part.len == 0)
+            continue;
+        if (n_charsets++ > 0 || (!str_eq_nocase(part, STR("charset=utf-8")) &&
+                                 !str_eq_nocase(part, STR("charset=\"utf-8\""))))
+            return false;
+    }
+    return true;
+}
+
 /* May stand in a field value as itself; a space only when it is not at an end. */
 static bool is_plain(char c)
 {

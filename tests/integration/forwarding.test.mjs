@@ -181,11 +181,33 @@ describe('requests', () => {
         assert.ok(!ids.includes('from-the-client'));
     });
 
+    for (const [coding, status] of [
+        ['identity', 200],
+        ['Identity', 200],
+        ['gzip', 415],
+        ['br', 415],
+        ['deflate', 415],
+        ['identity, br', 415],
+        ['', 415],
+    ])
+        test(`a POST with Content-Encoding ${JSON.stringify(coding)} is ${status}`, async () => {
+            const headers = [JSON_TYPE, `Content-Encoding: ${coding}`];
+            const answer = await stage.ask({ headers });
+            assert.equal(answer.status, status, answer.text);
+            assert.equal(stage.upstream.requests.length, status === 200 ? 1 : 0);
+            if (status !== 200) assertOwnError(answer, status);
+        });
+
     for (const [type, status] of [
         ['application/json', 200],
         ['Application/JSON', 200],
         ['application/json; charset=utf-8', 200],
         ['application/json;charset=utf-8', 200],
+        ['application/json; charset="UTF-8"', 200],
+        ['application/json; charset=utf-7', 415],
+        ['application/json; charset=utf-16le', 415],
+        ['application/json; charset=utf-8; charset=utf-7', 415],
+        ['application/json; charset=latin1', 415],
         ['text/plain', 415],
         ['application/json-rpc', 415],
         ['application/jsonx', 415],

@@ -179,6 +179,36 @@ static void field_media_type_ignores_parameters_and_case(void **state)
     assert_false(field_media_type_is((struct str){0}, type));
 }
 
+/* What servers decode by the charset says something else than what was inspected. */
+static void field_is_json_type_takes_utf_8_only(void **state)
+{
+    (void)state;
+    static const struct str good[] = {
+        STR_INIT("application/json"),
+        STR_INIT(" Application/JSON ; Charset=UTF-8"),
+        STR_INIT("application/json;charset=\"utf-8\";"),
+    };
+    static const struct str bad[] = {
+        STR_INIT("application/json; charset=utf-7"),
+        STR_INIT("application/json; charset=utf-16le"),
+        STR_INIT("application/json; charset=utf-8; charset=utf-7"),
+        STR_INIT("application/json; charset=utf-7; charset=utf-8"),
+        STR_INIT("application/json; a=\";charset=utf-8\"; charset=utf-7"),
+        STR_INIT("application/json; charset=\"utf-8"),
+        STR_INIT("application/json; charset = utf-7"),
+        STR_INIT("application/json; version=1"),
+        STR_INIT("application/json, text/plain"),
+        STR_INIT("text/plain; charset=utf-8"),
+        STR_INIT(""),
+        {0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(good); i++)
+        assert_true(field_is_json_type(good[i]));
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        if (field_is_json_type(bad[i]))
+            fail_msg("%.*s", STR_ARG(bad[i]));
+}
+
 static const struct {
     const char *why;
     struct str value;
@@ -228,6 +258,7 @@ int main(void)
         cmocka_unit_test(field_fold_eq_ignores_case_and_reads_underscores_as_dashes),
         cmocka_unit_test(field_list_gives_members_and_skips_empty_ones),
         cmocka_unit_test(field_media_type_ignores_parameters_and_case),
+        cmocka_unit_test(field_is_json_type_takes_utf_8_only),
         cmocka_unit_test(field_append_value_refuses_controls_and_encodes_the_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
