@@ -79,6 +79,32 @@ static bool take_byte(const struct subject *subject, size_t *at, char byte)
     return true;
 }
 
+/* Length of what TAIL stands for; false when there is more in it than bytes. */
+static bool is_plain_tail(struct str tail, size_t *ret_len)
+{
+    size_t len = 0;
+    struct token token = token_at(tail, 0);
+    for (; token.kind == TOKEN_BYTE; token = token_at(tail, token.next))
+        len++;
+    *ret_len = len;
+    return token.kind == TOKEN_END;
+}
+
+/* TAIL, which stands for LEN bytes, is the end of TEXT. */
+static bool ends_with(struct str text, struct str tail, size_t len)
+{
+    size_t at = 0;
+    if (text.len < len)
+        return false;
+    for (size_t i = text.len - len; i < text.len; i++) {
+        struct token token = token_at(tail, at);
+        if (text.ptr[i] != token.byte)
+            return false;
+        at = token.next;
+    }
+    return true;
+}
+
 /* The usual search with one place to go back to: when a star can match from somewhere on, an
  * earlier star never needs to be tried again. */
 static bool match(struct str pattern, const struct subject *subject)
@@ -95,6 +121,11 @@ static bool match(struct str pattern, const struct subject *subject)
         if (token.kind == TOKEN_MANY) {
             p_star = token.next;
             s_star = s;
+            struct str tail = str_from(pattern, p_star);
+            size_t len;
+            /* No search for an end: names are the caller's, and long ones would cost a lot. */
+            if (!subject->is_pattern && is_plain_tail(tail, &len))
+                return ends_with(str_from(subject->bytes, s), tail, len);
             if (p_star == pattern.len)
                 return true;
         }

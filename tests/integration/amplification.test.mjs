@@ -27,6 +27,7 @@ const RULES = [
     { tools: ['s-*'], scopes: ['a', 'b'], permission: 'tool:{name}' },
     { resources: ['demo://*/*/x?z', 'file:///pub/*'], allow: true },
     { prompts: ['*'], permission: 'prompt:{name}' },
+    ...Array.from({ length: 8 }, (_, i) => ({ tools: [`*_end${i}`], allow: false })),
     { tools: ['*'], permission: 'tool:{name}' },
 ];
 
@@ -57,8 +58,16 @@ const BATCH = 250;
 const NAME_BYTES = 8000;
 const share = Math.floor(BODY_BYTES / BATCH) - NAME_BYTES - 200;
 
+const LONGEST_NAME_BYTES = 32_000;
+
 /** Bodies of POST, each close to limits.body. */
 const BODIES = {
+    'names of the greatest length, for patterns that look for an end': () =>
+        fill(
+            '[',
+            comma((i) => call('tools/call', { name: '_'.repeat(LONGEST_NAME_BYTES) }, i)),
+            ']',
+        ),
     'opened arrays that never close': () => '['.repeat(BODY_BYTES),
     'opened objects that never close': () => padded('', '{"a":', ''),
     'towers of arrays': () =>
