@@ -49,10 +49,24 @@ bool relay_is_connection_option(const struct http1_field *fields, size_t n_field
  * take for them. */
 static bool is_ours(const struct route *route, struct str name)
 {
+    /* also on a route without an assertion: another one may lead to the same upstream */
+    if (field_fold_eq(name, STR("x-portcullis-assertion")))
+        return true;
     for (size_t i = 0; i < route->n_stripped; i++)
         if (field_fold_eq(name, route->stripped[i]))
             return true;
     return false;
+}
+
+/* For this hop only, by its name or by a Connection field. What was compared with the body goes
+ * with it, whatever Connection says: the upstream may rely on it. */
+static bool is_for_this_hop(const struct exchange_head *head, size_t connection,
+                            const struct http1_field *field, unsigned flags)
+{
+    if ((flags & FIELD_MIRROR) != 0)
+        return false;
+    return (flags & FIELD_HOP_BY_HOP) != 0 ||
+           relay_is_connection_option(head->fields, head->n_fields, connection, field->name);
 }
 
 /* What a field of the client goes on as; absent: not at all. */
@@ -74,10 +88,10 @@ static void append_client_fields(const struct txn *txn, struct buf *out)
     for (size_t i = 0; i < head->n_fields; i++) {
         const struct http1_field *field = &head->fields[i];
         enum field_id id = field_lookup_folded(field->name);
+        unsigned flags = field_flags(id);
         struct str value = value_upstream(txn, field, id);
-        if ((field_flags(id) & (FIELD_HOP_BY_HOP | FIELD_REQUEST_STRIP)) != 0 ||
-            !str_is_set(value) || is_ours(txn->route, field->name) ||
-            relay_is_connection_option(head->fields, head->n_fields, connection, field->name))
+        if ((flags & FIELD_REQUEST_STRIP) != 0 || !str_is_set(value) ||
+            is_ours(txn->route, field->name) || is_for_this_hop(head, connection, field, flags))
             continue;
         append_field(out, field->name, value);
     }

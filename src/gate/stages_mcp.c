@@ -45,8 +45,10 @@ static enum step inspect_body(struct txn *txn)
     struct arena *arena = exchange_arena(txn->exchange);
     enum mcp_rc rc = mcp_inspect(exchange_body(txn->exchange), txn->route->max_body_bytes, arena,
                                  &txn->body, &txn->rpc_id);
+    /* The names of a batch, unescaped, do not fit the arena of a request. */
     if (rc == MCP_NO_MEMORY)
-        return out_of_resources(txn);
+        return refused(txn, 413, JSONRPC_INVALID_REQUEST, "names_too_large",
+                       "The names in this request are too long together");
     if (rc != MCP_OK)
         return refused(txn, 400, mcp_rc_code(rc), mcp_rc_name(rc), mcp_rc_description(rc));
     note_messages(txn);

@@ -207,6 +207,16 @@ describe('inspection', () => {
         }
     });
 
+    test('the names of a batch have a length together', async () => {
+        const names = Array.from({ length: 63 }, () => '"'.repeat(15_000));
+        const body = `[${names.map((name, id) => toolCall(name, id)).join(',')}]`;
+        const seen = stage.upstream.requests.length;
+        const answer = await doors.mcp.ask(body, USE);
+        assert.equal(answer.status, 413, answer.text);
+        assert.equal(answer.json.error.data.reason, 'names_too_large');
+        assert.equal(stage.upstream.requests.length, seen);
+    });
+
     test('names, methods and ids have a length', async () => {
         const name = (length) => 'x'.repeat(length - 2); // the quotes count
         const call = (text) => rpc(`"method":"tools/call","params":{"name":"${text}"}`);

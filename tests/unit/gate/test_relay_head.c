@@ -123,6 +123,7 @@ static void relay_head_drops_what_must_not_pass(void **state)
         {"length", {STR_INIT("Content-Length"), STR_INIT("99")}},
         {"framing", {STR_INIT("Transfer-Encoding"), STR_INIT("chunked")}},
         {"framing by underscore", {STR_INIT("Transfer_Encoding"), STR_INIT("chunked")}},
+        {"our assertion", {STR_INIT("X-Portcullis-Assertion"), STR_INIT("a.b.c")}},
         {"hop by hop: connection", {STR_INIT("Connection"), STR_INIT("close")}},
         {"hop by hop: keep-alive", {STR_INIT("Keep-Alive"), STR_INIT("timeout=5")}},
         {"hop by hop: te", {STR_INIT("TE"), STR_INIT("trailers")}},
@@ -210,6 +211,12 @@ static void relay_head_drops_what_connection_names(void **state)
     w->fields[2] = (struct http1_field){STR("connection"), STR("x-hop")};
     w->exchange.head.n_fields = 3;
     assert_head(w, "the second line", BARE);
+    /* what the body was compared with */
+    w->fields[0] = (struct http1_field){STR("Mcp-Method"), STR("ping")};
+    w->fields[1] = (struct http1_field){STR("Connection"), STR("mcp-method")};
+    w->exchange.head.n_fields = 2;
+    assert_head(w, "a field that mirrors the body",
+                REQUEST_LINE "Mcp-Method: ping\r\n" OURS IDENTITY KEY LENGTH);
 }
 
 static void relay_head_target_is_the_upstreams_with_the_query_behind_it(void **state)
