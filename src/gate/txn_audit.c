@@ -11,7 +11,7 @@ static const char *target_name(enum mcp_target target)
     return names[target];
 }
 
-/* What is the same in all records of TXN, decided last: its answer. */
+/* What is the same in all records of TXN. */
 static void append_request(const struct txn *txn, int64_t duration_us, struct buf *out)
 {
     const struct identity *identity = txn->identity;

@@ -37,6 +37,15 @@ struct mcp_members {
     unsigned ambiguous; /* bit (1 << enum mcp_object): it has a key that some take for another */
 };
 
+enum mcp_key_match {
+    MCP_KEY_OTHER,
+    MCP_KEY_EQUAL,
+    MCP_KEY_ALIKE, /* some parsers take it for the name: Go and Java ignore case as Unicode has it
+                    */
+};
+/* RAW is the inside of a key in a checked text, still with its escapes; NAME is ASCII. */
+enum mcp_key_match mcp_match_key(struct str raw, struct str name);
+
 /* Reads the object at hand and moves behind it. */
 void mcp_read_members(struct json_text_iter *iter, struct mcp_members *ret_members);
 

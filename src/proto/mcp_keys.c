@@ -66,8 +66,6 @@ static const struct keys keys_of_message = {MCP_IN_MESSAGE, message_table, ARRAY
 
 /* ---- is a key one of them, or taken for one? ---- */
 
-enum match { IS_OTHER, IS_EQUAL, IS_ALIKE };
-
 static int hex_digit(char c)
 {
     if (ascii_is_digit(c))
@@ -118,36 +116,37 @@ static char fold_wide(struct str raw, size_t *ret_len, bool *ret_same)
     return str_has_prefix(raw, STR("\xe2\x84\xaa")) ? 'k' : '\0';
 }
 
-static enum match match(struct str raw, struct str name)
+enum mcp_key_match mcp_match_key(struct str raw, struct str name)
 {
     bool equal = true;
     if (raw.len < name.len) /* no character is shorter than its letter */
-        return IS_OTHER;
+        return MCP_KEY_OTHER;
     if (str_eq(raw, name))
-        return IS_EQUAL;
+        return MCP_KEY_EQUAL;
     for (size_t i = 0; i < name.len; i++) {
         bool same = true;
         size_t len = 1;
         if (raw.len == 0)
-            return IS_OTHER;
+            return MCP_KEY_OTHER;
         char c = raw.ptr[0];
         if (c == '\\')
             c = fold_escape(raw, &len, &same);
         else if ((unsigned char)c >= 0x80)
             c = fold_wide(raw, &len, &same);
         if (c == '\0' || ascii_lower(c) != ascii_lower(name.ptr[i]))
-            return IS_OTHER;
+            return MCP_KEY_OTHER;
         equal = equal && same && c == name.ptr[i];
         raw = str_make(raw.ptr + len, raw.len - len);
     }
     if (raw.len > 0)
-        return IS_OTHER;
-    return equal ? IS_EQUAL : IS_ALIKE;
+        return MCP_KEY_OTHER;
+    return equal ? MCP_KEY_EQUAL : MCP_KEY_ALIKE;
 }
 
 /* The key that RAW_KEY is, or some take it for; NULL without. Most keys are none that matter, and
  * their first byte says so. */
-static const struct key *find_key(const struct keys *keys, struct str raw_key, enum match *ret_how)
+static const struct key *find_key(const struct keys *keys, struct str raw_key,
+                                  enum mcp_key_match *ret_how)
 {
     if (raw_key.len == 0)
         return NULL;
@@ -158,8 +157,8 @@ static const struct key *find_key(const struct keys *keys, struct str raw_key, e
     for (size_t i = 0; i < keys->n; i++) {
         if (is_letter && first != keys->keys[i].name.ptr[0]) /* which are in lower case */
             continue;
-        *ret_how = match(raw_key, keys->keys[i].name);
-        if (*ret_how != IS_OTHER)
+        *ret_how = mcp_match_key(raw_key, keys->keys[i].name);
+        if (*ret_how != MCP_KEY_OTHER)
             return &keys->keys[i];
     }
     return NULL;
@@ -171,7 +170,7 @@ static void read_object(struct json_text_iter *iter, const struct keys *keys,
 {
     struct json_text_iter inner = json_text_into(iter);
     struct str raw_key;
-    enum match how = IS_OTHER;
+    enum mcp_key_match how = MCP_KEY_OTHER;
     while (json_text_to_key(&inner, &raw_key)) {
         const struct key *key = find_key(keys, raw_key, &how);
         const char *begin = inner.at;
@@ -179,7 +178,7 @@ static void read_object(struct json_text_iter *iter, const struct keys *keys,
             read_object(&inner, key->inner, members);
         else
             (void)json_text_over(&inner);
-        if (key != NULL && how == IS_EQUAL)
+        if (key != NULL && how == MCP_KEY_EQUAL)
             members->values[key->member] = str_make(begin, (size_t)(inner.at - begin));
         else if (key != NULL)
             members->ambiguous |= 1U << keys->object;

@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/json_text.h"
+#include "proto/mcp_int.h"
 
 /* Beside a copy of SIZE bytes, for the arena's own needs. */
 #define SCRATCH_SLACK 32
@@ -53,77 +54,37 @@ static struct str unescape(struct str raw, struct arena **scratch)
     return json_text_key(raw, *scratch, &fault);
 }
 
-/* ---- keys ---- */
-
-enum match { MATCH_NONE, MATCH_EQUAL, MATCH_FOLDED };
-
-/* Length of the character at the beginning of KEY when it folds to the ASCII letter C, else 0.
- * U+017F and U+212A are the only others that fold to a letter (Unicode, CaseFolding.txt). */
-static size_t folds_to(struct str key, char c)
-{
-    char lower = ascii_lower(c);
-    if (key.len > 0 && ascii_lower(key.ptr[0]) == lower)
-        return 1;
-    if (lower == 's' && str_has_prefix(key, STR("\xc5\xbf")))
-        return 2;
-    if (lower == 'k' && str_has_prefix(key, STR("\xe2\x84\xaa")))
-        return 3;
-    return 0;
-}
-
-static enum match match_key(struct str key, struct str name)
-{
-    if (str_eq(key, name))
-        return MATCH_EQUAL;
-    for (size_t i = 0; i < name.len; i++) {
-        size_t len = folds_to(key, name.ptr[i]);
-        if (len == 0)
-            return MATCH_NONE;
-        key = str_from(key, len);
-    }
-    return key.len == 0 ? MATCH_FOLDED : MATCH_NONE;
-}
-
 /* ---- entries ---- */
 
 /* Goes over one entry, to what it is called: no string when it is no object, has no name, or has a
- * key that some take for its name. False: a fault. */
-static bool read_entry(struct run *run, enum mcp_list list, struct json_text_iter *iter,
-                       struct str *ret_name)
+ * key that some take for its name. */
+static struct str read_entry(enum mcp_list list, struct json_text_iter *iter)
 {
     bool is_odd = false;
     struct str raw_key;
-    *ret_name = (struct str){0};
+    struct str name = {0};
     if (json_text_at(iter) != JSON_TEXT_OBJECT) {
         (void)json_text_over(iter);
-        return true;
+        return name;
     }
     struct json_text_iter inner = json_text_into(iter);
     while (json_text_to_key(&inner, &raw_key)) {
-        CLEANUP(free_scratch) struct arena *scratch = NULL;
         struct str value = json_text_over(&inner);
-        struct str key = unescape(raw_key, &scratch);
-        if (!str_is_set(key))
-            return fail(run, MCP_LIST_NO_MEMORY);
-        enum match match = match_key(key, lists[list].name);
-        if (match == MATCH_EQUAL)
-            *ret_name = value;
-        is_odd = is_odd || match == MATCH_FOLDED;
+        enum mcp_key_match match = mcp_match_key(raw_key, lists[list].name);
+        if (match == MCP_KEY_EQUAL)
+            name = value;
+        is_odd = is_odd || match == MCP_KEY_ALIKE;
     }
     json_text_behind(iter, &inner);
-    if (is_odd)
-        *ret_name = (struct str){0};
-    return true;
+    return is_odd ? (struct str){0} : name;
 }
 
 /* Decides on one entry, and goes behind it. False: a fault. */
 static bool decide_entry(struct run *run, enum mcp_list list, struct json_text_iter *iter,
                          bool *ret_keep)
 {
-    struct str name;
+    struct str name = read_entry(list, iter);
     *ret_keep = false;
-    if (!read_entry(run, list, iter, &name))
-        return false;
     if (json_text_type(name) != JSON_TEXT_STRING)
         return true;
     CLEANUP(free_scratch) struct arena *scratch = NULL;
@@ -198,19 +159,15 @@ static bool filter_list(struct run *run, enum mcp_list list, struct json_text_it
 
 static bool filter_member(struct run *run, struct str raw_key, struct json_text_iter *iter)
 {
-    CLEANUP(free_scratch) struct arena *scratch = NULL;
-    struct str key = unescape(raw_key, &scratch);
-    if (!str_is_set(key))
-        return fail(run, MCP_LIST_NO_MEMORY);
     for (unsigned list = MCP_NO_LIST + 1; list < MCP_N_LISTS; list++) {
         if ((run->filter->lists & 1U << list) == 0)
             continue;
-        switch (match_key(key, lists[list].member)) {
-        case MATCH_EQUAL:
+        switch (mcp_match_key(raw_key, lists[list].member)) {
+        case MCP_KEY_EQUAL:
             return filter_list(run, (enum mcp_list)list, iter);
-        case MATCH_FOLDED:
+        case MCP_KEY_ALIKE:
             return fail(run, MCP_LIST_REFUSED);
-        case MATCH_NONE:
+        case MCP_KEY_OTHER:
             break;
         }
     }
@@ -242,16 +199,12 @@ static bool filter_message(struct run *run, struct json_text_iter *iter)
     }
     struct json_text_iter inner = json_text_into(iter);
     while (json_text_to_key(&inner, &raw_key)) {
-        CLEANUP(free_scratch) struct arena *scratch = NULL;
-        struct str key = unescape(raw_key, &scratch);
-        if (!str_is_set(key))
-            return fail(run, MCP_LIST_NO_MEMORY);
-        enum match match = match_key(key, STR("result"));
-        if (match == MATCH_FOLDED)
+        enum mcp_key_match match = mcp_match_key(raw_key, STR("result"));
+        if (match == MCP_KEY_ALIKE)
             return fail(run, MCP_LIST_REFUSED);
-        if (match == MATCH_EQUAL && !filter_result(run, &inner))
+        if (match == MCP_KEY_EQUAL && !filter_result(run, &inner))
             return false;
-        if (match == MATCH_NONE)
+        if (match == MCP_KEY_OTHER)
             (void)json_text_over(&inner);
     }
     json_text_behind(iter, &inner);

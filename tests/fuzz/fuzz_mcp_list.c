@@ -47,6 +47,9 @@ static void plain_fold(const char *key, char *out, size_t room)
         if (strncmp(key, "\xc5\xbf", 2) == 0) {
             out[n] = 's';
             key += 2;
+        } else if (strncmp(key, "\xc4\xb0", 2) == 0 || strncmp(key, "\xc4\xb1", 2) == 0) {
+            out[n] = 'i';
+            key += 2;
         } else if (strncmp(key, "\xe2\x84\xaa", 3) == 0) {
             out[n] = 'k';
             key += 3;
