@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "net/server_int.h"
 
@@ -17,12 +19,6 @@
 const char *server_library_version(void)
 {
     return MHD_get_version();
-}
-
-static void on_daemon_event(struct watch *watch, uint32_t events)
-{
-    (void)events;
-    CONTAINER_OF(watch, struct server, daemon_watch)->kick = true;
 }
 
 /* libmicrohttpd lets go of a connection: it was closed, or we took it over. */
@@ -78,6 +74,42 @@ static struct MHD_Daemon *start_daemon(struct server *server)
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
 }
 
+static void run_daemon(struct server *server)
+{
+    MHD_UNSIGNED_LONG_LONG timeout = 1;
+    port_enter(server);
+    for (int i = 0; server->kick && i < MAX_RUNS_PER_TURN; i++) {
+        server->kick = false;
+        (void)MHD_run(server->daemon);
+        if (MHD_get_timeout(server->daemon, &timeout) == MHD_YES && timeout == 0)
+            server->kick = true;
+    }
+    port_leave();
+}
+
+/* Whether libmicrohttpd calls our recv(), epoll_ctl() and epoll_wait(), tried on a connection to
+ * ourselves. One that is linked in another way would get no event, or get its bytes unseen. */
+static bool port_is_ours(struct server *server)
+{
+    static const struct sockaddr_storage addr = {.ss_family = AF_UNIX};
+    int fds[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
+        return false;
+    struct client *client = client_new(server, &addr, sizeof(addr));
+    bool ours = client != NULL && client_adopt(client, fds[0]) == 0;
+    if (ours) {
+        run_daemon(server);
+        ours = !client->port.readable && client->port.in_set;
+        client_stop_reading(client);
+        run_daemon(server);
+        ours = ours && server_is_idle(server);
+    }
+    (void)close(fds[1]);
+    if (!ours)
+        (void)fputs("libmicrohttpd does not use this program's recv() and epoll\n", stderr);
+    return ours;
+}
+
 struct server *server_new(struct loop *loop, const struct server_options *options)
 {
     struct server *server = calloc(1, sizeof(*server));
@@ -86,17 +118,18 @@ struct server *server_new(struct loop *loop, const struct server_options *option
     server->loop = loop;
     server->options = *options;
     accept_init(server);
-    server->daemon_watch = (struct watch){.fd = -1, .fn = on_daemon_event};
     list_init(&server->clients);
     list_init(&server->idle);
     list_init(&server->dead);
+    list_init(&server->ready);
     server->daemon = start_daemon(server);
     const union MHD_DaemonInfo *info =
         server->daemon == NULL ? NULL
                                : MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    if (info == NULL || loop_watch(loop, &server->daemon_watch, info->epoll_fd, EPOLLIN) < 0)
+    if (info == NULL)
         return server_free(server);
-    return server;
+    server->epoll_fd = info->epoll_fd;
+    return port_is_ours(server) ? server : server_free(server);
 }
 
 void exchange_mark_dead(struct exchange *exchange)
@@ -146,15 +179,7 @@ static void reap(struct server *server)
 
 void server_run(struct server *server)
 {
-    MHD_UNSIGNED_LONG_LONG timeout = 1;
-    server_recv_begin(server);
-    for (int i = 0; server->kick && i < MAX_RUNS_PER_TURN; i++) {
-        server->kick = false;
-        (void)MHD_run(server->daemon);
-        if (MHD_get_timeout(server->daemon, &timeout) == MHD_YES && timeout == 0)
-            server->kick = true;
-    }
-    server_recv_end();
+    run_daemon(server);
     reap(server);
 }
 
@@ -196,9 +221,10 @@ struct server *server_free(struct server *server)
     server->ending = true;
     server->kick = true;
     server_run(server);
-    loop_unwatch(server->loop, &server->daemon_watch);
+    port_enter(server);
     if (server->daemon != NULL)
         MHD_stop_daemon(server->daemon);
+    port_leave();
     server->daemon = NULL;
     reap(server);
     LIST_FOREACH (node, &server->clients) {

@@ -61,6 +61,7 @@ void client_stop_reading(struct client *client)
 {
     client->stopped = true;
     (void)shutdown(client->fd, SHUT_RD);
+    port_show_end(client);
 }
 
 /* The body may take a second longer for every 16 KiB that arrived. */
@@ -113,14 +114,6 @@ static void on_linger(struct client *client)
     }
 }
 
-/* libmicrohttpd watches edges, and takes a short read for the end of what is there: when the last
- * bytes and the end of the stream came together it would never look for the end. Shutting down what
- * is over anyway makes a new edge. */
-void client_show_end(struct client *client)
-{
-    (void)shutdown(client->fd, SHUT_RD);
-}
-
 static void on_peer_left(struct client *client)
 {
     struct exchange *exchange = client->exchange;
@@ -130,7 +123,7 @@ static void on_peer_left(struct client *client)
     if (exchange != NULL && exchange->suspended)
         exchange_abandon(exchange);
     else
-        client_show_end(client);
+        port_show_end(client);
 }
 
 static void on_client_event(struct watch *watch, uint32_t events)
@@ -138,7 +131,8 @@ static void on_client_event(struct watch *watch, uint32_t events)
     struct client *client = CONTAINER_OF(watch, struct client, watch);
     switch (client->owner) {
     case OWNER_MHD:
-        on_peer_left(client);
+        if (port_on_event(client, events))
+            on_peer_left(client);
         break;
     case OWNER_STREAM:
         stream_on_event(client, events);
@@ -190,7 +184,7 @@ struct client *client_new(struct server *server, const struct sockaddr_storage *
 void client_free(struct client *client)
 {
     struct server *server = client->server;
-    loop_unwatch(server->loop, &client->watch);
+    port_close(client);
     loop_timer_stop(server->loop, &client->timer);
     unregister_fd(client);
     if (client->owner != OWNER_MHD && client->fd >= 0)
@@ -207,7 +201,7 @@ int client_move(struct client *client, int fd)
     int r = register_fd(client->server, fd, client);
     if (r < 0)
         return r;
-    loop_unwatch(client->server->loop, &client->watch);
+    port_close(client);
     unregister_fd(client);
     client->fd = fd;
     return 0;
@@ -225,7 +219,7 @@ int client_adopt(struct client *client, int fd)
     client->fd = fd;
     int r = register_fd(server, fd, client);
     if (r == 0)
-        r = loop_watch(server->loop, &client->watch, fd, EPOLLRDHUP | EPOLLET);
+        r = port_open(client);
     if (r < 0) {
         (void)close(fd);
         client_free(client);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Private parts of the server, shared by its files: server.c (the whole, libmicrohttpd's runs),
  * server_accept.c (new connections), server_client.c (the life of one), server_exchange.c
- * (libmicrohttpd's callbacks), server_recv.c (the filter over received bytes), server_stream.c
- * (streamed answers on a connection that we took over), server_head.c (response heads). */
+ * (libmicrohttpd's callbacks), server_port.c (what libmicrohttpd sees of the operating system),
+ * server_recv.c (the filter over received bytes), server_stream.c (streamed answers on a connection
+ * that we took over), server_head.c (response heads). */
 #ifndef NET_SERVER_INT_H
 #define NET_SERVER_INT_H
 
@@ -25,8 +26,9 @@ struct server {
     struct loop *loop;
     struct server_options options;
     struct MHD_Daemon *daemon;
-    struct watch daemon_watch; /* libmicrohttpd's own epoll descriptor */
-    bool kick;                 /* libmicrohttpd must run: an event, a resume, a new connection */
+    int epoll_fd;      /* libmicrohttpd's own; nothing is ever in it */
+    struct list ready; /* clients with events for it */
+    bool kick;         /* libmicrohttpd must run: an event, a resume, a new connection */
     struct listener *listeners;
     bool accepting;
     struct timer accept_timer; /* accepting is paused until then */
@@ -49,6 +51,16 @@ enum client_owner {
     OWNER_LINGER, /* the last answer is out; what still comes in is dropped */
 };
 
+/* What libmicrohttpd believes to be the kernel's side of a connection of its own. */
+struct port {
+    struct list node; /* in server.ready */
+    bool in_set;      /* it wants to be told of events */
+    bool readable;    /* reading may give bytes or the end of the stream */
+    bool writable;    /* there is room to write, and it was not told yet */
+    uint32_t faults;  /* EPOLLPRI, EPOLLERR, EPOLLHUP, once they were seen */
+    epoll_data_t data;
+};
+
 /* One connection. */
 struct client {
     struct list node;
@@ -58,7 +70,8 @@ struct client {
     enum client_owner owner;
     struct MHD_Connection *mhd; /* with OWNER_MHD */
     struct http1_request filter;
-    struct watch watch;  /* MHD: only the peer leaving; else all events */
+    struct port port; /* with OWNER_MHD */
+    struct watch watch;
     struct timer timer;  /* the deadline of the current phase */
     uint64_t body_bytes; /* of the current request, for its deadline */
     struct exchange *exchange;
@@ -132,8 +145,6 @@ void client_arm(struct client *client, int64_t delay_ms);
 void client_set_idle(struct client *client, bool idle);
 /* No more bytes from the peer; libmicrohttpd will see the end of the stream. */
 void client_stop_reading(struct client *client);
-/* The peer's last byte was read: makes libmicrohttpd look for the end of the stream. */
-void client_show_end(struct client *client);
 /* Writes REPLY straight to the socket, once, with Connection: close. */
 void client_last_word(struct client *client, struct reply *reply);
 /* Gives FD to libmicrohttpd on behalf of CLIENT; the descriptor is closed when that fails. */
@@ -153,9 +164,22 @@ void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls
 void exchange_abandon(struct exchange *exchange);
 void exchange_wake(struct exchange *exchange);
 
-/* server_recv.c */
-void server_recv_begin(struct server *server);
-void server_recv_end(void);
+/* server_port.c */
+/* Around every call that runs libmicrohttpd's connections. */
+void port_enter(struct server *server);
+void port_leave(void);
+/* Begins and ends watching the socket of CLIENT for libmicrohttpd. 0 or -errno. */
+int port_open(struct client *client);
+void port_close(struct client *client);
+/* Remembers and passes on what our loop saw. True when the peer has sent its last byte, or left. */
+bool port_on_event(struct client *client, uint32_t events);
+/* Makes libmicrohttpd look for the end of the stream. */
+void port_show_end(struct client *client);
+/* Like recv(); without a system call while nothing can be there. */
+ssize_t port_read(struct client *client, void *bytes, size_t len);
+
+/* server_recv.c: what libmicrohttpd's recv() answers. */
+ssize_t server_receive(struct client *client, void *bytes, size_t len);
 
 /* server_stream.c */
 void stream_on_event(struct client *client, uint32_t events);

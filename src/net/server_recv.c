@@ -1,38 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where received bytes pass the strict filter before libmicrohttpd sees them.
- *
- * libmicrohttpd calls recv() through the dynamic symbol table, so the recv() below, in our own
- * executable, is the one it gets. While a server runs libmicrohttpd, bytes for one of its
- * connections go through proto/http1_request; everything else in the process (libcurl, resolvers)
- * falls through to the kernel. No second copy, no second socket, and no change to the library.
+ * Its recv() is ours (server_port.c) and comes here: what was read goes through proto/http1_request
+ * before libmicrohttpd gets it. No second copy.
  *
  * libmicrohttpd asks for bytes only while it reads a message, when every earlier answer has been
  * sent; so a refusal can be written here at once without mixing into another answer. Bytes behind
  * the end of a message are given only when they are good so far; the rest is refused when it is
  * that message's turn. */
 #include <errno.h>
-#include <sys/socket.h>
 
 #include "net/server_int.h"
-
-/* The server whose libmicrohttpd is on this thread's stack; the one piece of thread state that the
- * interposed function needs, since recv() has no argument for it. */
-static _Thread_local struct server *active;
-
-void server_recv_begin(struct server *server)
-{
-    active = server;
-}
-
-void server_recv_end(void)
-{
-    active = NULL;
-}
-
-static ssize_t receive(int fd, void *bytes, size_t len, int flags)
-{
-    return recvfrom(fd, bytes, len, flags, NULL, NULL);
-}
 
 /* The last complete message has no answer yet, or not all of it is out. libmicrohttpd reads now and
  * then in this time too, after a resume; the end of the stream would make it drop the answer. */
@@ -117,25 +94,20 @@ static size_t filter_bytes(struct client *client, const char *bytes, size_t len)
     return good;
 }
 
-__attribute__((visibility("default"))) ssize_t recv(int fd, void *bytes, size_t len, int flags)
+ssize_t server_receive(struct client *client, void *bytes, size_t len)
 {
-    if (active == NULL)
-        return receive(fd, bytes, len, flags);
-    struct client *client = server_client_by_fd(active, fd);
-    if (client == NULL) /* taken over for a stream: what the client sends now is for later */
-        return not_now();
     if (client->timed_out && !http1_request_idle(&client->filter))
         return refuse_late(client);
     if (http1_request_refused(&client->filter) != HTTP1_REQUEST_OK)
         return refuse_bytes(client);
-    ssize_t n = receive(fd, bytes, len, flags);
+    ssize_t n = port_read(client, bytes, len);
     /* We want to close, between two requests: that needs no words. What came before is served. */
     if (n <= 0 && client->timed_out)
         return answer_is_due(client) ? not_now() : 0;
     if (n <= 0)
         return n;
     if (client->half_closed && (size_t)n < len)
-        client_show_end(client);
+        port_show_end(client);
     size_t good = filter_bytes(client, bytes, (size_t)n);
     if (http1_request_refused(&client->filter) == HTTP1_REQUEST_OK)
         return n;

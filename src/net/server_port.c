@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What libmicrohttpd sees of the operating system.
+ *
+ * libmicrohttpd calls recv(), epoll_ctl() and epoll_wait() through the dynamic symbol table, so the
+ * three below, in our own executable, are the ones it gets. While it runs they answer for its own
+ * epoll descriptor and for its connections; everything else in the process (our loop, libcurl,
+ * resolvers) falls through to the kernel. No second socket, and no change to the library.
+ *
+ * The socket of a client is watched once, by our loop, for edges of every kind, as long as
+ * libmicrohttpd owns it. What an edge said is remembered here. "Adding to the epoll set" only notes
+ * whom to tell, and tells at once what is remembered, as the kernel does for a socket that is ready
+ * already; "removing" only forgets whom to tell. So a request that waits for its answer (suspended:
+ * removed, and resumed: added) costs no system call, and neither does a look for bytes that are
+ * known not to be there. docs/decisions/0008-libmicrohttpd-on-our-events.md */
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "net/server_int.h"
+
+#define PORT_EVENTS (EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET)
+/* Events that stay true, and are told with every other one. */
+#define PORT_FAULTS (EPOLLPRI | EPOLLERR | EPOLLHUP)
+#define PORT_ENDS (EPOLLRDHUP | EPOLLERR | EPOLLHUP)
+
+#define INTERPOSED __attribute__((visibility("default")))
+
+/* The server whose libmicrohttpd is on this thread's stack; the one piece of thread state that the
+ * interposed functions need, since they have no argument for it. */
+static _Thread_local struct server *active;
+
+void port_enter(struct server *server)
+{
+    active = server;
+}
+
+void port_leave(void)
+{
+    active = NULL;
+}
+
+/* Puts CLIENT among those whose events the next epoll_wait() gives out. */
+static void tell(struct client *client)
+{
+    struct port *port = &client->port;
+    if (!port->in_set)
+        return;
+    if (!list_is_linked(&port->node))
+        list_append(&client->server->ready, &port->node);
+    client->server->kick = true;
+}
+
+int port_open(struct client *client)
+{
+    /* Bytes may be there already; the first look is free of guessing. */
+    client->port = (struct port){.readable = true};
+    return loop_watch(client->server->loop, &client->watch, client->fd, PORT_EVENTS);
+}
+
+void port_close(struct client *client)
+{
+    list_unlink(&client->port.node);
+    client->port.in_set = false;
+    loop_unwatch(client->server->loop, &client->watch);
+}
+
+bool port_on_event(struct client *client, uint32_t events)
+{
+    struct port *port = &client->port;
+    bool ends = (events & PORT_ENDS) != 0;
+    port->readable = port->readable || ends || (events & EPOLLIN) != 0;
+    port->writable = port->writable || (events & EPOLLOUT) != 0;
+    port->faults |= events & PORT_FAULTS;
+    tell(client);
+    return ends;
+}
+
+void port_show_end(struct client *client)
+{
+    client->port.readable = true;
+    tell(client);
+}
+
+ssize_t port_read(struct client *client, void *bytes, size_t len)
+{
+    struct port *port = &client->port;
+    if (!port->readable) {
+        errno = EAGAIN;
+        return -1;
+    }
+    ssize_t n = recvfrom(client->fd, bytes, len, MSG_DONTWAIT, NULL, NULL);
+    bool emptied = n > 0 && (size_t)n < len;
+    bool end_is_near = client->half_closed || client->stopped || port->faults != 0;
+    if ((n < 0 && errno == EAGAIN) || (emptied && !end_is_near))
+        port->readable = false; /* until the next edge */
+    return n;
+}
+
+INTERPOSED ssize_t recv(int fd, void *bytes, size_t len, int flags)
+{
+    if (active == NULL)
+        return recvfrom(fd, bytes, len, flags, NULL, NULL);
+    struct client *client = server_client_by_fd(active, fd);
+    if (client != NULL)
+        return server_receive(client, bytes, len);
+    errno = EAGAIN; /* taken over for a stream: what the client sends now is for later */
+    return -1;
+}
+
+static void add_to_set(struct client *client, epoll_data_t data)
+{
+    struct port *port = &client->port;
+    port->in_set = true;
+    port->data = data;
+    if (port->readable || port->writable || port->faults != 0)
+        tell(client);
+}
+
+static void remove_from_set(struct client *client)
+{
+    client->port.in_set = false;
+    list_unlink(&client->port.node);
+}
+
+INTERPOSED int epoll_ctl(int epoll_fd, int op, int fd, struct epoll_event *event)
+{
+    if (active == NULL || epoll_fd != active->epoll_fd)
+        return (int)syscall(SYS_epoll_ctl, epoll_fd, op, fd, event);
+    struct client *client = server_client_by_fd(active, fd);
+    if (client != NULL && op == EPOLL_CTL_DEL)
+        remove_from_set(client);
+    else if (client != NULL)
+        add_to_set(client, event->data);
+    return 0;
+}
+
+/* Room to write is told once: after a send that found none, the kernel makes a new edge. */
+static uint32_t take_events(struct port *port)
+{
+    uint32_t events = port->faults | (port->readable ? (uint32_t)EPOLLIN : 0U) |
+                      (port->writable ? (uint32_t)EPOLLOUT : 0U);
+    port->writable = false;
+    return events;
+}
+
+INTERPOSED int epoll_wait(int epoll_fd, struct epoll_event *events, int max, int timeout_ms)
+{
+    if (active == NULL || epoll_fd != active->epoll_fd)
+        return epoll_pwait(epoll_fd, events, max, timeout_ms, NULL);
+    int n = 0;
+    while (n < max && !list_is_empty(&active->ready)) {
+        struct port *port = LIST_ENTRY(list_first(&active->ready), struct port, node);
+        list_unlink(&port->node);
+        uint32_t what = take_events(port);
+        if (what != 0)
+            events[n++] = (struct epoll_event){.events = what, .data = port->data};
+    }
+    return n;
+}
