@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Strict JSON (RFC 8259) without a tree: one pass says whether a text is one value that every
  * parser reads alike; after it, the text itself is walked, value by value, as views of its bytes.
+ * base/json_reader.h does both at once, where the whole text is of interest.
  *
  * It costs no allocation for small texts and never more than a few bytes per byte of a large one.
  * base/json.h (jansson) is for what must be kept as a tree; what this check accepts, jansson
@@ -60,18 +61,6 @@ struct json_text_iter json_text_iter(struct str value);
 bool json_text_next_member(struct json_text_iter *iter, struct str *ret_raw_key,
                            struct str *ret_value);
 bool json_text_next_element(struct json_text_iter *iter, struct str *ret_value);
-
-/* The same step by step, so that nothing is walked twice on the way into nested values: to the next
- * key or element; then over its value, or into it, through its parts, and on behind it. */
-struct json_text_iter json_text_start(struct str text); /* at the root */
-bool json_text_to_key(struct json_text_iter *iter, struct str *ret_raw_key);
-bool json_text_to_element(struct json_text_iter *iter);
-enum json_text_type json_text_at(const struct json_text_iter *iter);
-struct str json_text_over(struct json_text_iter *iter);
-/* Only when json_text_at() is an object or an array. */
-struct json_text_iter json_text_into(const struct json_text_iter *iter);
-/* INNER, which came from json_text_into(), has given its last part. */
-void json_text_behind(struct json_text_iter *iter, const struct json_text_iter *inner);
 
 /* True when RAW_KEY, as json_text_next_member() gave it, means KEY. */
 bool json_text_key_is(struct str raw_key, struct str key);

@@ -301,13 +301,8 @@ struct json_text_iter json_text_iter(struct str value)
     return (struct json_text_iter){.at = value.ptr + 1, .end = value.ptr + value.len};
 }
 
-struct json_text_iter json_text_start(struct str text)
-{
-    const char *end = text.ptr + text.len;
-    return (struct json_text_iter){.at = skip_blanks(text.ptr, end), .end = end};
-}
-
-bool json_text_to_element(struct json_text_iter *iter)
+/* Behind the comma, if there is one; false at the end. */
+static bool to_part(struct json_text_iter *iter)
 {
     iter->at = skip_blanks(iter->at, iter->end);
     if (iter->at < iter->end && *iter->at == ',')
@@ -315,54 +310,26 @@ bool json_text_to_element(struct json_text_iter *iter)
     return iter->at < iter->end && *iter->at != '}' && *iter->at != ']';
 }
 
-bool json_text_to_key(struct json_text_iter *iter, struct str *ret_raw_key)
-{
-    if (!json_text_to_element(iter))
-        return false;
-    const char *key = iter->at + 1;
-    const char *at = skip_string(key, iter->end);
-    *ret_raw_key = str_make(key, (size_t)(at - 1 - key));
-    at = skip_blanks(at, iter->end) + 1; /* behind the colon */
-    iter->at = skip_blanks(at, iter->end);
-    return true;
-}
-
-enum json_text_type json_text_at(const struct json_text_iter *iter)
-{
-    return json_text_type(str_make(iter->at, 1));
-}
-
-struct str json_text_over(struct json_text_iter *iter)
-{
-    struct str value = value_at(iter->at, iter->end);
-    iter->at += value.len;
-    return value;
-}
-
-struct json_text_iter json_text_into(const struct json_text_iter *iter)
-{
-    return (struct json_text_iter){.at = iter->at + 1, .end = iter->end};
-}
-
-void json_text_behind(struct json_text_iter *iter, const struct json_text_iter *inner)
-{
-    iter->at = inner->at + 1;
-}
-
 bool json_text_next_element(struct json_text_iter *iter, struct str *ret_value)
 {
-    if (!json_text_to_element(iter))
+    if (!to_part(iter))
         return false;
-    *ret_value = json_text_over(iter);
+    *ret_value = value_at(iter->at, iter->end);
+    iter->at += ret_value->len;
     return true;
 }
 
 bool json_text_next_member(struct json_text_iter *iter, struct str *ret_raw_key,
                            struct str *ret_value)
 {
-    if (!json_text_to_key(iter, ret_raw_key))
+    if (!to_part(iter))
         return false;
-    *ret_value = json_text_over(iter);
+    const char *key = iter->at + 1;
+    const char *at = skip_string(key, iter->end);
+    *ret_raw_key = str_make(key, (size_t)(at - 1 - key));
+    at = skip_blanks(at, iter->end) + 1; /* behind the colon */
+    *ret_value = value_at(skip_blanks(at, iter->end), iter->end);
+    iter->at = ret_value->ptr + ret_value->len;
     return true;
 }
 

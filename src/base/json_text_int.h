@@ -5,7 +5,7 @@
 
 #include <endian.h>
 
-#include "base/json_text.h"
+#include "base/json_reader.h"
 
 /* Eight bytes at once, the first of them lowest. */
 #define JSON_EACH_BYTE(byte) ((uint64_t)0x0101010101010101U * (byte))
@@ -30,8 +30,22 @@ static inline size_t json_bytes_before(uint64_t marks)
     return (size_t)__builtin_ctzll(marks) / 8;
 }
 
+/* Marks (0x80) bytes of WORD that are no plain ASCII of a string. Above the lowest mark there may
+ * be false ones, since what is borrowed comes from a byte that is marked. */
+static inline uint64_t json_special_bytes(uint64_t word)
+{
+    uint64_t below_blank = word - JSON_EACH_BYTE(0x20);
+    uint64_t quote = (word ^ JSON_EACH_BYTE('"')) - JSON_EACH_BYTE(1);
+    uint64_t backslash = (word ^ JSON_EACH_BYTE('\\')) - JSON_EACH_BYTE(1);
+    return (below_blank | quote | backslash | word) & JSON_EACH_BYTE(0x80);
+}
+
 /* The value of four hexadecimal digits, or -1. */
 int json_text_hex4(const char *digits);
+
+/* Behind the string of READER whose inside goes on at AT, with anything; NULL when it is none.
+ * Whether it has escapes and U+0000 is noted in READER. */
+const char *json_string_end(struct json_reader *reader, const char *at);
 
 /* Behind the number that begins at AT; NULL when it is none, too long, or (unless LENIENT) a double
  * cannot hold it. */
@@ -47,37 +61,16 @@ struct json_bytes {
 /* The next byte, or -1 at the end. A lone surrogate means U+FFFD. */
 int json_bytes_next(struct json_bytes *bytes);
 
-/* A key of an object that is not closed yet, as its place in the text. */
-struct json_key {
-    uint32_t at;
-    uint32_t len : 31; /* of the inside, with its escapes */
-    uint32_t escaped : 1;
-};
-
-#define JSON_KEYS_INLINE 64
-#define JSON_KEYS_SECRETS 4
 #define JSON_KEYS_MAX_BYTES INT32_MAX /* of a text, so that places and lengths fit */
 
-/* The keys of all objects that are open, the innermost last. Those of small texts fit into FIRST.
- */
-struct json_keys {
-    const char *text;
-    struct json_key *keys;
-    size_t n;
-    size_t cap;
-    struct json_slot *slots; /* a hash table, for large objects only */
-    size_t n_slots;
-    bool has_secrets;
-    uint64_t secrets[JSON_KEYS_SECRETS];
-    struct json_key first[JSON_KEYS_INLINE];
-};
-
-void json_keys_init(struct json_keys *keys, const char *text);
+void json_keys_init(struct json_keys *keys, struct str text);
 void json_keys_free(struct json_keys *keys);
 /* Makes room for one more key; 0 or -ENOMEM. */
 int json_keys_grow(struct json_keys *keys);
-/* An object is closed whose keys begin at START: JSON_RC_OK, and they are forgotten;
- * JSON_RC_DUPLICATE_KEY or JSON_RC_NO_MEMORY. */
-enum json_rc json_keys_close(struct json_keys *keys, size_t start);
+/* Of so many keys all pairs are compared. */
+#define JSON_KEYS_SMALL 16
+/* Compares the keys from number START on, those of one object: JSON_RC_OK, JSON_RC_DUPLICATE_KEY or
+ * JSON_RC_NO_MEMORY. */
+enum json_rc json_keys_compare(struct json_keys *keys, size_t start);
 
 #endif

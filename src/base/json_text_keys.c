@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Duplicate keys of base/json_text. An object is looked at when it closes: a small one by comparing
- * the hashes of all pairs, a large one with a hash table. Who sends the text may know this code, so
- * the hash of large objects has a secret: nobody can choose keys that fall into one slot. */
+/* Duplicate keys of base/json_reader. An object is looked at when it closes, if it is large or two
+ * of its keys look alike: a small one by comparing all pairs, a large one with a hash table. Who
+ * sends the text may know this code, so the hash of large objects has a secret: nobody can choose
+ * keys that fall into one slot. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -9,7 +10,7 @@
 #include "base/json_text_int.h"
 #include "base/rand.h"
 
-#define SMALL 16 /* of so many keys all pairs are compared */
+#define SMALL JSON_KEYS_SMALL
 #define BLOCK 16
 
 struct json_slot {
@@ -21,9 +22,9 @@ struct json_slot {
 static const uint64_t public_secrets[JSON_KEYS_SECRETS] = {0x243f6a8885a308d3, 0x13198a2e03707344,
                                                            0xa4093822299f31d0, 0x082efa98ec4e6c89};
 
-void json_keys_init(struct json_keys *keys, const char *text)
+void json_keys_init(struct json_keys *keys, struct str text)
 {
-    keys->text = text;
+    keys->text = text.ptr;
     keys->keys = keys->first;
     keys->n = 0;
     keys->cap = JSON_KEYS_INLINE;
@@ -196,7 +197,7 @@ static bool insert(struct json_keys *keys, const struct json_key *members, uint3
     return true;
 }
 
-static enum json_rc close_large(struct json_keys *keys, const struct json_key *members, size_t n)
+static enum json_rc compare_large(struct json_keys *keys, const struct json_key *members, size_t n)
 {
     NOT_ZEROED uint64_t hashes[SMALL];
     size_t mask;
@@ -220,9 +221,11 @@ static enum json_rc close_large(struct json_keys *keys, const struct json_key *m
     return JSON_RC_OK;
 }
 
-/* Hashes that are the same by chance are not to be expected: where two keys have one, somebody has
- * looked for them, and the secret hash takes over. */
-static enum json_rc close_small(struct json_keys *keys, const struct json_key *members, size_t n)
+/* With escapes in a key, comparing it costs much: only keys with the same hash are. Hashes that are
+ * the same by chance are not to be expected: where two keys have one, somebody has looked for them,
+ * and the secret hash takes over. */
+static enum json_rc compare_escaped(struct json_keys *keys, const struct json_key *members,
+                                    size_t n)
 {
     NOT_ZEROED uint64_t hashes[SMALL];
     for (size_t i = 0; i < n; i++) {
@@ -230,17 +233,30 @@ static enum json_rc close_small(struct json_keys *keys, const struct json_key *m
         for (size_t j = 0; j < i; j++)
             if (hashes[j] == hashes[i])
                 return is_same(keys, &members[j], &members[i]) ? JSON_RC_DUPLICATE_KEY
-                                                               : close_large(keys, members, n);
+                                                               : compare_large(keys, members, n);
     }
     return JSON_RC_OK;
 }
 
-enum json_rc json_keys_close(struct json_keys *keys, size_t start)
+/* That reads each byte of a key SMALL times at most. */
+static enum json_rc compare_plain(const struct json_keys *keys, const struct json_key *members,
+                                  size_t n)
+{
+    for (size_t i = 1; i < n; i++)
+        for (size_t j = 0; j < i; j++)
+            if (members[i].len == members[j].len && is_same(keys, &members[i], &members[j]))
+                return JSON_RC_DUPLICATE_KEY;
+    return JSON_RC_OK;
+}
+
+enum json_rc json_keys_compare(struct json_keys *keys, size_t start)
 {
     const struct json_key *members = keys->keys + start;
     const size_t n = keys->n - start;
-    keys->n = start;
-    if (n < 2)
-        return JSON_RC_OK;
-    return n <= SMALL ? close_small(keys, members, n) : close_large(keys, members, n);
+    if (n > SMALL)
+        return compare_large(keys, members, n);
+    for (size_t i = 0; i < n; i++)
+        if (members[i].escaped)
+            return compare_escaped(keys, members, n);
+    return compare_plain(keys, members, n);
 }

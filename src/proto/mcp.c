@@ -156,15 +156,17 @@ static enum mcp_rc check_version(struct str value, struct arena *arena)
 
 /* The message at hand; moves behind it. *RET_ID is set for what may be a request, also when it is
  * refused. */
-static enum mcp_rc read_message(struct json_text_iter *iter, struct arena *arena,
+static enum mcp_rc read_message(struct json_reader *reader, struct arena *arena,
                                 struct mcp_message *message, struct str *ret_id)
 {
     struct mcp_members members;
     const struct str *values = members.values;
     *message = (struct mcp_message){0};
-    if (json_text_at(iter) != JSON_TEXT_OBJECT)
+    if (!json_reader_is_object(reader))
         return MCP_NOT_JSONRPC;
-    mcp_read_members(iter, &members);
+    mcp_read_members(reader, &members);
+    if (reader->rc != JSON_RC_OK)
+        return MCP_NOT_JSON; /* the caller finds out more */
     if (is_usable_id(values[MCP_ID]) && !str_is_set(values[MCP_RESULT]) &&
         !str_is_set(values[MCP_ERROR]))
         *ret_id = values[MCP_ID];
@@ -179,14 +181,16 @@ static enum mcp_rc read_message(struct json_text_iter *iter, struct arena *arena
 
 /* ---- a body ---- */
 
-static enum mcp_rc read_single(struct json_text_iter *root, struct arena *arena,
+/* What is read here counts only when the whole body is JSON. */
+
+static enum mcp_rc read_single(struct json_reader *reader, struct arena *arena,
                                struct mcp_body *ret_body, struct str *ret_id)
 {
     struct str id = {0};
     struct mcp_message *message = arena_alloc(arena, sizeof(*message));
     if (message == NULL)
         return MCP_NO_MEMORY;
-    enum mcp_rc rc = read_message(root, arena, message, &id);
+    enum mcp_rc rc = read_message(reader, arena, message, &id);
     if (rc == MCP_OK)
         *ret_body = (struct mcp_body){.messages = message, .n_messages = 1};
     else
@@ -206,14 +210,14 @@ static struct mcp_message *grow_messages(const struct mcp_message *messages, siz
     return grown;
 }
 
-static enum mcp_rc read_batch(const struct json_text_iter *root, struct arena *arena,
+static enum mcp_rc read_batch(struct json_reader *reader, struct arena *arena,
                               struct mcp_body *ret_body)
 {
-    struct json_text_iter iter = json_text_into(root);
     struct mcp_message *messages = NULL;
     size_t n = 0;
     size_t cap = 0;
-    while (json_text_to_element(&iter)) {
+    (void)json_reader_into(reader);
+    while (json_reader_next_element(reader)) {
         struct str ignored;
         if (n == MCP_MAX_BATCH)
             return MCP_BATCH_TOO_LONG;
@@ -221,7 +225,7 @@ static enum mcp_rc read_batch(const struct json_text_iter *root, struct arena *a
             messages = grow_messages(messages, n, arena, &cap);
         if (messages == NULL)
             return MCP_NO_MEMORY;
-        enum mcp_rc rc = read_message(&iter, arena, &messages[n++], &ignored);
+        enum mcp_rc rc = read_message(reader, arena, &messages[n++], &ignored);
         if (rc != MCP_OK)
             return rc;
     }
@@ -236,14 +240,19 @@ enum mcp_rc mcp_inspect(struct str body, size_t max_bytes, struct arena *arena,
 {
     const struct json_text_rules rules = {
         .limits = {.max_bytes = max_bytes, .max_depth = MCP_MAX_DEPTH}};
-    *ret_id = (struct str){0};
-    enum mcp_rc rc = rc_of_json(json_text_check(body, &rules));
-    if (rc != MCP_OK)
-        return rc;
-    struct json_text_iter root = json_text_start(body);
-    if (json_text_at(&root) == JSON_TEXT_ARRAY)
-        return read_batch(&root, arena, ret_body);
-    return read_single(&root, arena, ret_body, ret_id);
+    NOT_ZEROED struct json_reader reader;
+    struct mcp_body read = {0};
+    struct str id = {0};
+    json_reader_start(&reader, body, &rules);
+    enum mcp_rc rc = json_reader_first(&reader) == '[' ? read_batch(&reader, arena, &read)
+                                                       : read_single(&reader, arena, &read, &id);
+    enum mcp_rc rc_json = rc_of_json(json_reader_finish(&reader));
+    *ret_id = rc_json == MCP_OK ? id : (struct str){0};
+    if (rc_json != MCP_OK)
+        return rc_json;
+    if (rc == MCP_OK)
+        *ret_body = read;
+    return rc;
 }
 
 /* ---- revisions and free methods ---- */

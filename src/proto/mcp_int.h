@@ -3,7 +3,7 @@
 #ifndef PROTO_MCP_INT_H
 #define PROTO_MCP_INT_H
 
-#include "base/json_text.h"
+#include "base/json_reader.h"
 #include "proto/mcp.h"
 
 enum mcp_member {
@@ -46,8 +46,17 @@ enum mcp_key_match {
 /* RAW is the inside of a key in a checked text, still with its escapes; NAME is ASCII. */
 enum mcp_key_match mcp_match_key(struct str raw, struct str name);
 
-/* Reads the object at hand and moves behind it. */
-void mcp_read_members(struct json_text_iter *iter, struct mcp_members *ret_members);
+/* False for most of the keys that are another one, by the first byte and the length. */
+static inline bool mcp_may_match_key(struct str raw, struct str name)
+{
+    if (raw.len < name.len) /* no character is shorter than its letter */
+        return false;
+    const unsigned char first = (unsigned char)raw.ptr[0];
+    return (first | 0x20) == (name.ptr[0] | 0x20) || first == '\\' || first >= 0x80;
+}
+
+/* Reads the object at hand and moves behind it. After a fault of READER, nothing here is right. */
+void mcp_read_members(struct json_reader *reader, struct mcp_members *ret_members);
 
 /* True when VALUE is a string of at most MCP_MAX_NAME_BYTES without control characters. *RET_TEXT
  * borrows from VALUE or ARENA; when memory is short it is absent. */

@@ -119,11 +119,16 @@ static char fold_wide(struct str raw, size_t *ret_len, bool *ret_same)
 enum mcp_key_match mcp_match_key(struct str raw, struct str name)
 {
     bool equal = true;
-    if (raw.len < name.len) /* no character is shorter than its letter */
+    size_t same_len = 0;
+    if (!mcp_may_match_key(raw, name))
         return MCP_KEY_OTHER;
     if (str_eq(raw, name))
         return MCP_KEY_EQUAL;
-    for (size_t i = 0; i < name.len; i++) {
+    /* Long names have a long beginning in common with others. */
+    while (name.len - same_len >= 8 && memcmp(raw.ptr + same_len, name.ptr + same_len, 8) == 0)
+        same_len += 8;
+    raw = str_make(raw.ptr + same_len, raw.len - same_len);
+    for (size_t i = same_len; i < name.len; i++) {
         bool same = true;
         size_t len = 1;
         if (raw.len == 0)
@@ -150,12 +155,12 @@ static const struct key *find_key(const struct keys *keys, struct str raw_key,
 {
     if (raw_key.len == 0)
         return NULL;
-    const char first = ascii_lower(raw_key.ptr[0]);
+    const char first = raw_key.ptr[0];
     const bool is_letter = (unsigned char)first < 0x80 && first != '\\';
     if (is_letter && (keys->initials >> (first & 31) & 1) == 0)
         return NULL;
     for (size_t i = 0; i < keys->n; i++) {
-        if (is_letter && first != keys->keys[i].name.ptr[0]) /* which are in lower case */
+        if (!mcp_may_match_key(raw_key, keys->keys[i].name))
             continue;
         *ret_how = mcp_match_key(raw_key, keys->keys[i].name);
         if (*ret_how != MCP_KEY_OTHER)
@@ -165,31 +170,34 @@ static const struct key *find_key(const struct keys *keys, struct str raw_key,
 }
 
 /* As deep as the tables above. */
-static void read_object(struct json_text_iter *iter, const struct keys *keys,
+static void read_object(struct json_reader *reader, const struct keys *keys,
                         struct mcp_members *members)
 {
-    struct json_text_iter inner = json_text_into(iter);
     struct str raw_key;
     enum mcp_key_match how = MCP_KEY_OTHER;
-    while (json_text_to_key(&inner, &raw_key)) {
+    if (!json_reader_into(reader))
+        return;
+    while (json_reader_next_key(reader, &raw_key)) {
         const struct key *key = find_key(keys, raw_key, &how);
-        const char *begin = inner.at;
-        if (key != NULL && key->inner != NULL && json_text_at(&inner) == JSON_TEXT_OBJECT)
-            read_object(&inner, key->inner, members);
+        if (key == NULL)
+            continue;
+        const char *begin = json_reader_place(reader);
+        if (key->inner != NULL && json_reader_is_object(reader))
+            read_object(reader, key->inner, members);
         else
-            (void)json_text_over(&inner);
-        if (key != NULL && how == MCP_KEY_EQUAL)
-            members->values[key->member] = str_make(begin, (size_t)(inner.at - begin));
-        else if (key != NULL)
+            (void)json_reader_over(reader);
+        if (how == MCP_KEY_EQUAL)
+            members->values[key->member] =
+                str_make(begin, (size_t)(json_reader_place(reader) - begin));
+        else
             members->ambiguous |= 1U << keys->object;
     }
-    json_text_behind(iter, &inner);
 }
 
-void mcp_read_members(struct json_text_iter *iter, struct mcp_members *ret_members)
+void mcp_read_members(struct json_reader *reader, struct mcp_members *ret_members)
 {
     *ret_members = (struct mcp_members){0};
-    read_object(iter, &keys_of_message, ret_members);
+    read_object(reader, &keys_of_message, ret_members);
 }
 
 bool mcp_read_text(struct str value, struct arena *arena, struct str *ret_text)
@@ -199,5 +207,8 @@ bool mcp_read_text(struct str value, struct arena *arena, struct str *ret_text)
         return false;
     struct str text = json_text_string(value, arena, &fault);
     *ret_text = text;
-    return str_is_set(text) ? !str_has_control(text) : fault != 0;
+    if (!str_is_set(text))
+        return fault != 0;
+    /* Without escapes it is part of a checked text, which has no control character but DEL. */
+    return text.ptr == value.ptr + 1 ? str_find_char(text, '\x7f') < 0 : !str_has_control(text);
 }

@@ -5,7 +5,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
-#include "base/json_text.h"
+#include "base/json_reader.h"
 #include "proto/mcp_int.h"
 
 /* Beside a copy of SIZE bytes, for the arena's own needs. */
@@ -21,10 +21,12 @@ static const struct {
     [MCP_LIST_TEMPLATES] = {STR_INIT("resourceTemplates"), STR_INIT("uriTemplate")},
 };
 
-/* One run over one text. */
+/* One run over one text, which is checked by the way: what is decided and copied counts only when
+ * the reader has no fault at its end. */
 struct run {
     const struct mcp_list_filter *filter;
     struct str text;
+    struct json_reader *reader;
     struct buf *out;
     size_t copied; /* how far TEXT is in OUT, but for what was cut */
     size_t removed;
@@ -58,32 +60,32 @@ static struct str unescape(struct str raw, struct arena **scratch)
 
 /* Goes over one entry, to what it is called: no string when it is no object, has no name, or has a
  * key that some take for its name. */
-static struct str read_entry(enum mcp_list list, struct json_text_iter *iter)
+static struct str read_entry(enum mcp_list list, struct json_reader *reader)
 {
     bool is_odd = false;
     struct str raw_key;
     struct str name = {0};
-    if (json_text_at(iter) != JSON_TEXT_OBJECT) {
-        (void)json_text_over(iter);
+    if (!json_reader_is_object(reader)) {
+        (void)json_reader_over(reader);
         return name;
     }
-    struct json_text_iter inner = json_text_into(iter);
-    while (json_text_to_key(&inner, &raw_key)) {
-        struct str value = json_text_over(&inner);
+    (void)json_reader_into(reader);
+    while (json_reader_next_key(reader, &raw_key)) {
+        if (!mcp_may_match_key(raw_key, lists[list].name))
+            continue;
+        struct str value = json_reader_over(reader);
         enum mcp_key_match match = mcp_match_key(raw_key, lists[list].name);
         if (match == MCP_KEY_EQUAL)
             name = value;
         is_odd = is_odd || match == MCP_KEY_ALIKE;
     }
-    json_text_behind(iter, &inner);
     return is_odd ? (struct str){0} : name;
 }
 
 /* Decides on one entry, and goes behind it. False: a fault. */
-static bool decide_entry(struct run *run, enum mcp_list list, struct json_text_iter *iter,
-                         bool *ret_keep)
+static bool decide_entry(struct run *run, enum mcp_list list, bool *ret_keep)
 {
-    struct str name = read_entry(list, iter);
+    struct str name = read_entry(list, run->reader);
     *ret_keep = false;
     if (json_text_type(name) != JSON_TEXT_STRING)
         return true;
@@ -106,17 +108,18 @@ static bool cut(struct run *run, const char *from, const char *to)
     return !buf_failed(run->out) || fail(run, MCP_LIST_NO_MEMORY);
 }
 
-static bool filter_entries(struct run *run, enum mcp_list list, struct json_text_iter *iter)
+static bool filter_entries(struct run *run, enum mcp_list list)
 {
-    struct json_text_iter inner = json_text_into(iter);
-    const char *inside = inner.at;
+    struct json_reader *reader = run->reader;
+    const char *inside = json_reader_place(reader) + 1;
     const char *behind = inside; /* the entry before this one */
     const char *gone = NULL;     /* where the entries that go begin, if the one before goes */
     bool any_stays = false;
-    while (json_text_to_element(&inner)) {
-        const char *entry = inner.at;
+    (void)json_reader_into(reader);
+    while (json_reader_next_element(reader)) {
+        const char *entry = json_reader_place(reader);
         bool keep;
-        if (!decide_entry(run, list, &inner, &keep))
+        if (!decide_entry(run, list, &keep))
             return false;
         if (keep && gone != NULL && !cut(run, gone, any_stays ? behind : entry))
             return false;
@@ -126,25 +129,23 @@ static bool filter_entries(struct run *run, enum mcp_list list, struct json_text
             gone = NULL;
         any_stays = any_stays || keep;
         run->removed += keep ? 0 : 1;
-        behind = inner.at;
+        behind = json_reader_place(reader);
     }
-    json_text_behind(iter, &inner);
-    if (gone == NULL)
+    if (gone == NULL || reader->rc != JSON_RC_OK)
         return true;
-    return any_stays ? cut(run, gone, behind) : cut(run, inside, iter->at - 1);
+    return any_stays ? cut(run, gone, behind) : cut(run, inside, json_reader_place(reader) - 1);
 }
 
 /* ---- messages ---- */
 
 /* These go over the value at hand. False: a fault. */
 
-static bool filter_list(struct run *run, enum mcp_list list, struct json_text_iter *iter)
+static bool filter_list(struct run *run, enum mcp_list list)
 {
-    switch (json_text_at(iter)) {
+    switch (json_reader_at(run->reader)) {
     case JSON_TEXT_ARRAY:
-        return filter_entries(run, list, iter);
+        return filter_entries(run, list);
     case JSON_TEXT_NULL:
-        (void)json_text_over(iter);
         return true;
     case JSON_TEXT_OBJECT:
     case JSON_TEXT_STRING:
@@ -157,80 +158,67 @@ static bool filter_list(struct run *run, enum mcp_list list, struct json_text_it
     return fail(run, MCP_LIST_REFUSED);
 }
 
-static bool filter_member(struct run *run, struct str raw_key, struct json_text_iter *iter)
+static bool filter_member(struct run *run, struct str raw_key)
 {
     for (unsigned list = MCP_NO_LIST + 1; list < MCP_N_LISTS; list++) {
-        if ((run->filter->lists & 1U << list) == 0)
+        if ((run->filter->lists & 1U << list) == 0 ||
+            !mcp_may_match_key(raw_key, lists[list].member))
             continue;
         switch (mcp_match_key(raw_key, lists[list].member)) {
         case MCP_KEY_EQUAL:
-            return filter_list(run, (enum mcp_list)list, iter);
+            return filter_list(run, (enum mcp_list)list);
         case MCP_KEY_ALIKE:
             return fail(run, MCP_LIST_REFUSED);
         case MCP_KEY_OTHER:
             break;
         }
     }
-    (void)json_text_over(iter);
     return true;
 }
 
-static bool filter_result(struct run *run, struct json_text_iter *iter)
+static bool filter_result(struct run *run)
 {
     struct str raw_key;
-    if (json_text_at(iter) != JSON_TEXT_OBJECT) {
-        (void)json_text_over(iter);
+    if (!json_reader_is_object(run->reader))
         return true;
-    }
-    struct json_text_iter inner = json_text_into(iter);
-    while (json_text_to_key(&inner, &raw_key))
-        if (!filter_member(run, raw_key, &inner))
+    (void)json_reader_into(run->reader);
+    while (json_reader_next_key(run->reader, &raw_key))
+        if (!filter_member(run, raw_key))
             return false;
-    json_text_behind(iter, &inner);
     return true;
 }
 
-static bool filter_message(struct run *run, struct json_text_iter *iter)
+static bool filter_message(struct run *run)
 {
     struct str raw_key;
-    if (json_text_at(iter) != JSON_TEXT_OBJECT) {
-        (void)json_text_over(iter);
+    if (!json_reader_is_object(run->reader))
         return true;
-    }
-    struct json_text_iter inner = json_text_into(iter);
-    while (json_text_to_key(&inner, &raw_key)) {
+    (void)json_reader_into(run->reader);
+    while (json_reader_next_key(run->reader, &raw_key)) {
         enum mcp_key_match match = mcp_match_key(raw_key, STR("result"));
         if (match == MCP_KEY_ALIKE)
             return fail(run, MCP_LIST_REFUSED);
-        if (match == MCP_KEY_EQUAL && !filter_result(run, &inner))
+        if (match == MCP_KEY_EQUAL && !filter_result(run))
             return false;
-        if (match == MCP_KEY_OTHER)
-            (void)json_text_over(&inner);
     }
-    json_text_behind(iter, &inner);
     return true;
 }
 
 static bool filter_text(struct run *run)
 {
-    struct json_text_iter root = json_text_start(run->text);
-    if (json_text_at(&root) != JSON_TEXT_ARRAY)
-        return filter_message(run, &root);
-    struct json_text_iter inner = json_text_into(&root);
-    while (json_text_to_element(&inner))
-        if (!filter_message(run, &inner))
+    if (json_reader_at(run->reader) != JSON_TEXT_ARRAY)
+        return filter_message(run);
+    (void)json_reader_into(run->reader);
+    while (json_reader_next_element(run->reader))
+        if (!filter_message(run))
             return false;
     return true;
 }
 
 /* MCP_LIST_UNCHANGED: it is strict JSON. */
-static enum mcp_list_rc check_text(struct str text, size_t max_bytes)
+static enum mcp_list_rc rc_of_json(enum json_rc rc)
 {
-    const struct json_text_rules rules = {
-        .limits = {.max_bytes = max_bytes, .max_depth = MCP_LIST_MAX_DEPTH},
-        .lenient = true,
-    };
-    switch (json_text_check(text, &rules)) {
+    switch (rc) {
     case JSON_RC_OK:
         return MCP_LIST_UNCHANGED;
     case JSON_RC_TOO_LARGE:
@@ -245,21 +233,35 @@ static enum mcp_list_rc check_text(struct str text, size_t max_bytes)
     return MCP_LIST_REFUSED;
 }
 
+/* Goes through the text. MCP_LIST_UNCHANGED: no fault. */
+static enum mcp_list_rc read_text(struct run *run)
+{
+    const struct json_text_rules rules = {
+        .limits = {.max_bytes = run->filter->max_bytes, .max_depth = MCP_LIST_MAX_DEPTH},
+        .lenient = true,
+    };
+    NOT_ZEROED struct json_reader reader;
+    json_reader_start(&reader, run->text, &rules);
+    run->reader = &reader;
+    (void)filter_text(run);
+    enum mcp_list_rc rc = rc_of_json(json_reader_finish(&reader));
+    run->reader = NULL;
+    return rc != MCP_LIST_UNCHANGED ? rc : run->fault;
+}
+
 enum mcp_list_rc mcp_list_filter(const struct mcp_list_filter *filter, struct str text,
                                  struct buf *out, size_t *ret_removed)
 {
     const size_t start = out->len;
     struct run run = {.filter = filter, .text = text, .out = out};
-    run.fault = check_text(text, filter->max_bytes);
-    if (run.fault != MCP_LIST_UNCHANGED)
-        return run.fault;
-    if (filter_text(&run) && run.removed == 0)
+    enum mcp_list_rc rc = read_text(&run);
+    if (rc == MCP_LIST_UNCHANGED && run.removed == 0)
         return MCP_LIST_UNCHANGED;
-    if (run.fault == MCP_LIST_UNCHANGED && buf_append(out, str_from(text, run.copied)) < 0)
-        run.fault = MCP_LIST_NO_MEMORY;
-    if (run.fault != MCP_LIST_UNCHANGED) {
+    if (rc == MCP_LIST_UNCHANGED && buf_append(out, str_from(text, run.copied)) < 0)
+        rc = MCP_LIST_NO_MEMORY;
+    if (rc != MCP_LIST_UNCHANGED) {
         out->len = start;
-        return run.fault;
+        return rc;
     }
     *ret_removed = run.removed;
     return MCP_LIST_CHANGED;

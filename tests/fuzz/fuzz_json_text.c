@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* base/json_text: what it accepts, jansson accepts, and both read the same: keys, types, strings,
- * numbers. What jansson accepts and it refuses has one of the reasons that its header names. */
+/* base/json_text and base/json_reader: what they accept, jansson accepts, and all read the same:
+ * keys, types, strings, numbers. What jansson accepts and they refuse has one of the reasons that
+ * the header names. The reader's verdict is that of the check wherever its caller stops. */
 #include <math.h>
 
 #include "base/arena.h"
-#include "base/json_text.h"
+#include "base/json_reader.h"
 #include "oracle.h"
 
 #define MAX_BYTES 65536
@@ -115,43 +116,78 @@ static void compare(const struct walk *walk, struct str value, const json_t *oth
     }
 }
 
-/* The other way through the text gives the same views. */
-static void step(struct json_text_iter *iter, struct str value)
+/* ---- the reader ---- */
+
+/* Reading while checking gives the same views. */
+static void read_beside(struct json_reader *reader, struct str value)
 {
-    const enum json_text_type type = json_text_at(iter);
-    ORACLE(iter->at == value.ptr && type == json_text_type(value));
-    if (type != JSON_TEXT_OBJECT && type != JSON_TEXT_ARRAY) {
-        ORACLE(str_eq(json_text_over(iter), value));
-        return;
-    }
-    struct json_text_iter inner = json_text_into(iter);
+    const enum json_text_type type = json_reader_at(reader);
     struct json_text_iter views = json_text_iter(value);
     struct str key;
     struct str raw_key;
     struct str part;
+    ORACLE(json_reader_place(reader) == value.ptr && type == json_text_type(value));
+    if (!json_reader_into(reader)) {
+        ORACLE(type != JSON_TEXT_OBJECT && type != JSON_TEXT_ARRAY);
+        ORACLE(str_eq(json_reader_over(reader), value));
+        return;
+    }
     if (type == JSON_TEXT_OBJECT) {
-        while (json_text_to_key(&inner, &key)) {
+        while (json_reader_next_key(reader, &key)) {
             ORACLE(json_text_next_member(&views, &raw_key, &part));
             ORACLE(key.ptr == raw_key.ptr && key.len == raw_key.len);
-            step(&inner, part);
+            read_beside(reader, part);
         }
         ORACLE(!json_text_next_member(&views, &raw_key, &part));
     } else {
-        while (json_text_to_element(&inner)) {
+        while (json_reader_next_element(reader)) {
             ORACLE(json_text_next_element(&views, &part));
-            step(&inner, part);
+            read_beside(reader, part);
         }
         ORACLE(!json_text_next_element(&views, &part));
     }
-    json_text_behind(iter, &inner);
-    ORACLE(iter->at == value.ptr + value.len);
+    ORACLE(json_reader_place(reader) == value.ptr + value.len);
+}
+
+static void check_reader(struct str text, const struct json_text_rules *rules)
+{
+    struct json_reader reader;
+    json_reader_start(&reader, text, rules);
+    read_beside(&reader, json_text_root(text));
+    ORACLE(json_reader_finish(&reader) == JSON_RC_OK);
+}
+
+/* Wherever a caller stops, goes over a value or into it, the verdict is that of the check. STEPS
+ * chooses, a bit each time. */
+static void check_steps(struct str text, const struct json_text_rules *rules, enum json_rc rc,
+                        uint64_t steps)
+{
+    struct json_reader reader;
+    struct str key;
+    uint64_t objects = 0; /* bit of each level that was entered, the innermost lowest */
+    unsigned depth = 0;
+    json_reader_start(&reader, text, rules);
+    for (uint64_t left = steps; left > 1; left >>= 2) {
+        const bool is_object = json_reader_is_object(&reader);
+        if ((left & 1) != 0 && json_reader_into(&reader)) {
+            objects = objects << 1 | (is_object ? 1 : 0);
+            depth++;
+        } else if ((left & 2) != 0) {
+            (void)json_reader_over(&reader);
+        }
+        while (depth > 0 && ((objects & 1) != 0 ? !json_reader_next_key(&reader, &key)
+                                                : !json_reader_next_element(&reader))) {
+            objects >>= 1;
+            depth--;
+        }
+    }
+    ORACLE(json_reader_finish(&reader) == rc);
 }
 
 static void check_accepted(struct str text)
 {
     struct walk walk = {.arena = arena_new(4096, 64 * MAX_BYTES)};
     struct str root = json_text_root(text);
-    struct json_text_iter start = json_text_start(text);
     json_t *other = load(text, 0);
     ORACLE(walk.arena != NULL);
     if (other == NULL) {
@@ -160,7 +196,6 @@ static void check_accepted(struct str text)
     }
     ORACLE(other != NULL);
     compare(&walk, root, other);
-    step(&start, root);
     json_decref(other);
     arena_free(walk.arena);
 }
@@ -205,14 +240,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum json_rc rc = json_text_check(text, &strict);
     enum json_rc loose = json_text_check(text, &lenient);
     ORACLE(rc != JSON_RC_OK || loose == JSON_RC_OK);
-    if (rc == JSON_RC_OK) {
+    if (rc == JSON_RC_OK)
         check_accepted(text);
-    } else {
+    else
         check_refused(text, rc);
-        struct json_text_iter start = json_text_start(text);
-        if (loose == JSON_RC_OK)
-            step(&start, json_text_root(text));
-    }
+    if (loose == JSON_RC_OK)
+        check_reader(text, &lenient);
+    uint64_t steps = size;
+    for (size_t i = 0; i < size; i++)
+        steps = steps * 0x9e3779b97f4a7c15U + data[i];
+    check_steps(text, &strict, rc, steps);
+    check_steps(text, &lenient, loose, steps >> 7);
     free(copy);
     return 0;
 }

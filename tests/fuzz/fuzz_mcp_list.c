@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* proto/mcp_list: what comes out is what jansson gives when the same entries are taken out of its
  * tree; no entry is left that the caller may not use; nothing is touched when nothing had to go;
- * and what comes out are bytes of the input, in their order.
+ * and what comes out are bytes of the input, in their order. It is also, byte for byte, what two
+ * passes give, one that checks the text and one that walks it.
  *
  * Input: one byte that chooses the lists and who may use what, then the text. */
 #include "proto/mcp_list.h"
 
 #include "base/err.h"
 #include "base/json.h"
+#include "base/json_text.h"
 #include "oracle.h"
 
 #define MAX_BYTES 65536
@@ -112,6 +114,149 @@ static void plain_filter(struct plain *plain, json_t *root)
         plain_message(plain, json_array_get(root, i));
 }
 
+/* ---- the same in two passes ---- */
+
+struct two_passes {
+    const struct mcp_list_filter *filter;
+    struct str text;
+    struct buf out;
+    size_t copied;
+    size_t removed;
+    bool refused;
+};
+
+/* How the key RAW, which is no longer than a few names, is to be read. */
+static bool raw_is(struct str raw, const char *name)
+{
+    return json_text_key_is(raw, str_from_cstr(name));
+}
+static bool raw_folds_to(struct str raw, const char *name)
+{
+    char key[256];
+    char got[sizeof(key)];
+    char want[sizeof(key)];
+    struct arena *arena = arena_new(256, MAX_BYTES);
+    int fault;
+    ORACLE(arena != NULL);
+    struct str text = json_text_key(raw, arena, &fault);
+    const bool fits = text.len < sizeof(key);
+    (void)snprintf(key, sizeof(key), "%.*s", fits ? (int)text.len : 0, text.ptr);
+    plain_fold(key, got, sizeof(got));
+    plain_fold(name, want, sizeof(want));
+    arena_free(arena);
+    return fits && !raw_is(raw, name) && strcmp(got, want) == 0;
+}
+
+static bool keeps(const struct two_passes *two, enum mcp_list list, struct str entry)
+{
+    struct json_text_iter iter = json_text_iter(entry);
+    struct arena *arena = arena_new(256, 2 * MAX_BYTES);
+    struct str key;
+    struct str value;
+    struct str name = {0};
+    bool is_odd = false;
+    int fault;
+    ORACLE(arena != NULL);
+    while (json_text_type(entry) == JSON_TEXT_OBJECT &&
+           json_text_next_member(&iter, &key, &value)) {
+        if (raw_is(key, plain_lists[list].name))
+            name = json_text_string(value, arena, &fault);
+        is_odd = is_odd || raw_folds_to(key, plain_lists[list].name);
+    }
+    const bool keep = str_is_set(name) && !is_odd && two->filter->may(two->filter->ctx, list, name);
+    arena_free(arena);
+    return keep;
+}
+
+static void copy_up_to(struct two_passes *two, const char *from, const char *to)
+{
+    struct str part = str_from(str_head(two->text, (size_t)(from - two->text.ptr)), two->copied);
+    ORACLE(buf_append(&two->out, part) == 0);
+    two->copied = (size_t)(to - two->text.ptr);
+}
+
+/* Behind each entry that stays, what follows up to the next one that stays is cut. */
+static void two_entries(struct two_passes *two, enum mcp_list list, struct str array)
+{
+    struct json_text_iter iter = json_text_iter(array);
+    struct str entry;
+    const char *behind = NULL; /* the last entry */
+    const char *gone = NULL;   /* where what goes begins */
+    bool any_stays = false;
+    while (json_text_next_element(&iter, &entry)) {
+        const bool keep = keeps(two, list, entry);
+        if (keep && gone != NULL)
+            copy_up_to(two, gone, any_stays ? behind : entry.ptr);
+        if (!keep && gone == NULL)
+            gone = any_stays ? behind : entry.ptr;
+        if (keep)
+            gone = NULL;
+        any_stays = any_stays || keep;
+        two->removed += keep ? 0 : 1;
+        behind = entry.ptr + entry.len;
+    }
+    if (gone != NULL && any_stays)
+        copy_up_to(two, gone, behind);
+    else if (gone != NULL)
+        copy_up_to(two, array.ptr + 1, array.ptr + array.len - 1);
+}
+
+static void two_message(struct two_passes *two, struct str message)
+{
+    struct json_text_iter members = json_text_iter(message);
+    struct str key;
+    struct str result;
+    struct str value;
+    if (json_text_type(message) != JSON_TEXT_OBJECT)
+        return;
+    while (json_text_next_member(&members, &key, &result)) {
+        struct json_text_iter parts = json_text_iter(result);
+        two->refused = two->refused || raw_folds_to(key, "result");
+        if (!raw_is(key, "result") || json_text_type(result) != JSON_TEXT_OBJECT)
+            continue;
+        while (json_text_next_member(&parts, &key, &value))
+            for (unsigned list = MCP_LIST_TOOLS; list < MCP_N_LISTS; list++) {
+                if ((two->filter->lists & 1U << list) == 0)
+                    continue;
+                two->refused = two->refused || raw_folds_to(key, plain_lists[list].member);
+                if (!raw_is(key, plain_lists[list].member))
+                    continue;
+                if (json_text_type(value) == JSON_TEXT_ARRAY)
+                    two_entries(two, (enum mcp_list)list, value);
+                else if (json_text_type(value) != JSON_TEXT_NULL)
+                    two->refused = true;
+            }
+    }
+}
+
+static void check_two_passes(const struct mcp_list_filter *filter, enum mcp_list_rc rc,
+                             struct str text, struct str out, size_t removed)
+{
+    const struct json_text_rules rules = {
+        .limits = {MAX_BYTES, MCP_LIST_MAX_DEPTH},
+        .lenient = true,
+    };
+    struct two_passes two = {.filter = filter, .text = text, .out = buf_make(MAX_BYTES)};
+    if (json_text_check(text, &rules) != JSON_RC_OK) {
+        ORACLE(rc == MCP_LIST_REFUSED);
+        return;
+    }
+    struct str root = json_text_root(text);
+    struct json_text_iter iter = json_text_iter(root);
+    struct str message;
+    if (json_text_type(root) != JSON_TEXT_ARRAY)
+        two_message(&two, root);
+    else
+        while (json_text_next_element(&iter, &message))
+            two_message(&two, message);
+    copy_up_to(&two, text.ptr + text.len, text.ptr);
+    ORACLE((rc == MCP_LIST_REFUSED) == two.refused);
+    ORACLE(two.refused || (rc == MCP_LIST_CHANGED) == (two.removed > 0));
+    if (rc == MCP_LIST_CHANGED)
+        ORACLE(removed == two.removed && str_eq(out, buf_str(&two.out)));
+    buf_free(&two.out);
+}
+
 /* ---- comparing ---- */
 
 static json_t *parse(struct str text)
@@ -212,6 +357,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (rc == MCP_LIST_CHANGED)
         check_changed(&filter, text, buf_str(&out), removed);
     check_tree(&filter, rc, text, buf_str(&out), removed);
+    check_two_passes(&filter, rc, text, buf_str(&out), removed);
     buf_free(&out);
     return 0;
 }
