@@ -17,7 +17,7 @@
 struct buf {
     char *ptr;
     size_t len;
-    size_t cap;
+    size_t cap; /* at most MAX, whatever was allocated */
     size_t max;
     int fault; /* 0, -EMSGSIZE or -ENOMEM: the first append that was refused */
 };
@@ -35,10 +35,27 @@ void buf_clear(struct buf *buf);
 
 /* Makes room for MORE bytes behind the content; 0, -EMSGSIZE, -ENOMEM. */
 int buf_reserve(struct buf *buf, size_t more);
-/* Appends; 0, -EMSGSIZE (past the ceiling, nothing appended) or -ENOMEM. */
-int buf_append(struct buf *buf, struct str bytes);
-int buf_append_char(struct buf *buf, char c);
-int buf_append_cstr(struct buf *buf, const char *s);
+/* buf_append() with growing. */
+int buf_append_slow(struct buf *buf, struct str bytes);
+/* Appends; 0, -EMSGSIZE (past the ceiling, nothing appended) or -ENOMEM. Inline, since most appends
+ * are a few constant bytes into memory that is there. */
+static inline int buf_append(struct buf *buf, struct str bytes)
+{
+    /* One less, so that nothing, which may be the absent string, goes the slow way. */
+    if (bytes.len - 1 >= buf->cap - buf->len)
+        return buf_append_slow(buf, bytes);
+    memcpy(buf->ptr + buf->len, bytes.ptr, bytes.len);
+    buf->len += bytes.len;
+    return 0;
+}
+static inline int buf_append_char(struct buf *buf, char c)
+{
+    return buf_append(buf, str_make(&c, 1));
+}
+static inline int buf_append_cstr(struct buf *buf, const char *s)
+{
+    return buf_append(buf, str_from_cstr(s));
+}
 int buf_append_u64(struct buf *buf, uint64_t value);
 __attribute__((format(printf, 2, 3))) int buf_printf(struct buf *buf, const char *format, ...);
 

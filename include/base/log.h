@@ -36,16 +36,17 @@ struct log {
 
 enum log_kind { LOG_KIND_STR, LOG_KIND_INT, LOG_KIND_BOOL };
 struct log_field {
-    const char *key;
+    struct str key;
     enum log_kind kind;
     struct str s;
     int64_t i;
 };
 
-#define LOG_STR(k, v) ((struct log_field){.key = (k), .kind = LOG_KIND_STR, .s = (v)})
-#define LOG_CSTR(k, v) ((struct log_field){.key = (k), .kind = LOG_KIND_STR, .s = str_from_cstr(v)})
-#define LOG_INT(k, v) ((struct log_field){.key = (k), .kind = LOG_KIND_INT, .i = (int64_t)(v)})
-#define LOG_BOOL(k, v) ((struct log_field){.key = (k), .kind = LOG_KIND_BOOL, .i = (v) ? 1 : 0})
+/* K is a string literal. */
+#define LOG_STR(k, v) ((struct log_field){.key = STR(k), .kind = LOG_KIND_STR, .s = (v)})
+#define LOG_CSTR(k, v) LOG_STR(k, str_from_cstr(v))
+#define LOG_INT(k, v) ((struct log_field){.key = STR(k), .kind = LOG_KIND_INT, .i = (int64_t)(v)})
+#define LOG_BOOL(k, v) ((struct log_field){.key = STR(k), .kind = LOG_KIND_BOOL, .i = (v) ? 1 : 0})
 
 struct log log_make(int fd, enum log_level level, enum log_format format);
 /* Writes what is left (waiting up to a second) and frees. */

@@ -61,6 +61,38 @@ static inline bool ascii_is_alpha(char c)
     return l >= 'a' && l <= 'z';
 }
 
+/* Eight bytes at a time, for the comparisons that every head goes through. ascii_load8() reads
+ * LEN (at most 8) bytes at PTR so that two reads of one length are equal exactly when their bytes
+ * are; ascii_lower8() turns A to Z into lower case and leaves every other byte. */
+#define ASCII_ONES 0x0101010101010101ULL
+#define ASCII_HIGHS 0x8080808080808080ULL
+static inline uint64_t ascii_load8(const char *ptr, size_t len)
+{
+    uint64_t eight = 0;
+    uint32_t first4;
+    uint32_t last4;
+    if (len == sizeof(eight)) {
+        memcpy(&eight, ptr, sizeof(eight));
+        return eight;
+    }
+    if (len >= sizeof(first4)) {
+        memcpy(&first4, ptr, sizeof(first4));
+        memcpy(&last4, ptr + len - sizeof(last4), sizeof(last4));
+        return (uint64_t)last4 << 32 | first4;
+    }
+    for (size_t i = 0; i < len; i++)
+        eight = eight << 8 | (unsigned char)ptr[i];
+    return eight;
+}
+static inline uint64_t ascii_lower8(uint64_t eight)
+{
+    /* Without their highest bits no byte carries into the next. */
+    uint64_t low = eight & ~ASCII_HIGHS;
+    uint64_t from_a = low + ASCII_ONES * (0x80 - 'A');
+    uint64_t past_z = low + ASCII_ONES * (0x7f - 'Z');
+    return eight | ((from_a & ~past_z & ~eight & ASCII_HIGHS) >> 2);
+}
+
 /* ASCII case-insensitive comparison; bytes above 0x7f must be equal. */
 bool str_eq_nocase(struct str a, struct str b);
 bool str_has_prefix(struct str s, struct str prefix);

@@ -14,7 +14,7 @@
  * what the request head has left of the connection's memory. */
 #define RELAY_SMALL_HEAD_BYTES (8U * 1024)
 /* Ceiling of the head we send. */
-#define RELAY_MAX_HEAD_BYTES (128U * 1024)
+#define RELAY_MAX_HEAD_BYTES UPSTREAM_MAX_HEAD_BYTES
 
 /* Appends the complete request head for the upstream. 0; -EINVAL: a claim cannot be a header value;
  * -EMSGSIZE or -ENOMEM. */

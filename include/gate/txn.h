@@ -17,6 +17,7 @@
 #include "net/upstream.h"
 #include "policy/route.h"
 #include "policy/rules.h"
+#include "proto/field.h"
 #include "proto/mcp.h"
 
 struct list_filter;
@@ -46,14 +47,18 @@ struct request {
     struct mcp_head mcp;      /* what mirrors the body */
     struct str session;       /* Mcp-Session-Id, absent without one */
     unsigned n_session;
+    /* What each field of the head is to an upstream that reads '_' as '-': field_lookup_folded(),
+     * in the arena. NULL when memory was short; then it is looked up again. */
+    const enum field_id *folded;
 };
-/* Reads the head. */
+/* Reads the head: each field is looked up by name once. */
 struct request request_read(const struct exchange_head *head, struct arena *arena);
 
 /* How far the answer of the upstream is. */
 enum relay_state {
     RELAY_NONE,
     RELAY_WAITING,    /* for the upstream's head */
+    RELAY_HOLDING,    /* it came; whether more than this read is to come is not known yet */
     RELAY_COLLECTING, /* a small answer, sent in one piece when it is complete */
     RELAY_FILTERING,  /* a list in JSON, sent when it is complete and filtered */
     RELAY_STREAMING,
@@ -70,11 +75,13 @@ struct txn_decision {
 struct relay {
     enum relay_state state;
     struct upstream_call *call;
-    unsigned status;            /* the upstream's; 0 while none came */
-    bool events;                /* the answer is an event stream */
-    struct reply *reply;        /* the answer under construction, in the arena */
-    struct buf body;            /* with RELAY_COLLECTING */
-    uint64_t bytes;             /* of the upstream's body */
+    unsigned status;                        /* the upstream's; 0 while none came */
+    bool events;                            /* the answer is an event stream */
+    const struct http1_response_head *head; /* with RELAY_HOLDING: the upstream's */
+    struct str held;                        /* with RELAY_HOLDING: what came of the body */
+    struct reply *reply; /* the answer under construction, in the arena; NULL while none is kept */
+    struct buf body;     /* with RELAY_COLLECTING */
+    uint64_t bytes;      /* of the upstream's body */
     struct list_filter *filter; /* NULL: the answer passes as it is */
     bool plain;                 /* libmicrohttpd can send its fields */
 };

@@ -23,6 +23,8 @@
 
 /* A body up to this size is copied behind its head and leaves in one system call. */
 #define UPSTREAM_JOIN_BYTES (16U * 1024)
+/* Ceiling of a request's head. */
+#define UPSTREAM_MAX_HEAD_BYTES (128U * 1024)
 
 struct upstream_engine; /* one per worker */
 struct upstream;        /* one per upstream server and worker */
@@ -55,21 +57,26 @@ struct upstream_options {
     uint32_t max_connections; /* 0: no limit */
 };
 
+/* What one read of the connection brings is told in this order: head(), if the head became complete
+ * with it; body(), once, if it has body bytes; then settled() or done(). Everything that was told
+ * is valid until that last call of the read returns. */
 struct upstream_handler {
-    /* The head is complete. It and its strings are valid during the call. */
     void (*head)(void *ctx, const struct http1_response_head *head);
-    /* Body bytes, valid during the call. After upstream_pause() a few more may come: those of the
-     * read that is under way. */
+    /* All body bytes of a read in one piece, without their framing. After upstream_pause() one more
+     * may come: of the read that is under way. */
     void (*body)(void *ctx, struct str bytes);
+    /* There is more to come. From the read with the head on, and not when the read ended the call.
+     * NULL: nobody wants to know. */
+    void (*settled)(void *ctx);
     /* The last call: complete, or what went wrong. DETAIL is static text or NULL. The call object
      * is gone afterwards. */
     void (*done)(void *ctx, enum upstream_rc rc, const char *detail);
 };
 
 struct upstream_request {
-    struct buf head; /* complete head with framing fields; passes to the call */
-    struct str body; /* stays the caller's until done() or upstream_cancel() */
-    bool idempotent; /* GET, DELETE */
+    struct buf *head; /* complete head with framing fields; stays the caller's and is cleared */
+    struct str body;  /* stays the caller's until done() or upstream_cancel() */
+    bool idempotent;  /* GET, DELETE */
     const struct upstream_handler *handler;
     void *ctx;
 };
@@ -89,8 +96,11 @@ struct upstream *upstream_new(struct upstream_engine *engine,
 /* Idle connections are closed now; busy ones when their call ends, and then the rest is freed. */
 struct upstream *upstream_free(struct upstream *upstream);
 
-/* Starts a call. NULL when memory is short: then nothing happens. The request's head passes to the
- * call in either case. */
+/* An empty buffer for the head of the next request. The engine's: one for all, so that a request
+ * needs no memory for a head that leaves at once. */
+struct buf *upstream_head_buf(struct upstream *upstream);
+
+/* Starts a call. NULL when memory is short: then nothing comes of it. */
 struct upstream_call *upstream_start(struct upstream *upstream, struct upstream_request *request);
 /* Ends a call without done(); its connection is closed at once, which is the upstream's cancel
  * signal. Takes NULL, returns NULL. */

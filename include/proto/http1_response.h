@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "proto/field.h"
 
 #define HTTP1_RESPONSE_MAX_HEAD \
     (64U * 1024) /* all head bytes of one answer, interim ones included */
@@ -54,6 +55,7 @@ struct http1_response_head {
     unsigned status;
     unsigned minor_version; /* 0 or 1 */
     struct http1_field fields[HTTP1_RESPONSE_MAX_FIELDS];
+    uint8_t ids[HTTP1_RESPONSE_MAX_FIELDS]; /* enum field_id of each */
     size_t n_fields;
     enum http1_body_kind body;
     uint64_t content_length;       /* with HTTP1_BODY_LENGTH */
@@ -68,6 +70,9 @@ struct http1_response_head {
  * where the search goes on, so that a head that trickles in costs linear time. */
 enum http1_response_rc http1_response_head(struct str bytes, size_t *scanned,
                                            struct http1_response_head *ret_head, size_t *ret_used);
+
+/* The index of the first field ID, or n_fields. */
+size_t http1_response_find(const struct http1_response_head *head, enum field_id id);
 
 /* Bytes of one chunk extension, or of all trailer fields; both are checked and dropped. */
 #define HTTP1_RESPONSE_MAX_EXTRA 8192

@@ -40,7 +40,8 @@ static int buf_grow(struct buf *buf, size_t need)
     if (grown == NULL)
         return buf_refuse(buf, -ENOMEM);
     buf->ptr = grown;
-    buf->cap = cap;
+    /* The byte of a terminating NUL is not for content. */
+    buf->cap = size_min(cap, buf->max);
     return 0;
 }
 
@@ -51,7 +52,7 @@ int buf_reserve(struct buf *buf, size_t more)
     return buf_grow(buf, buf->len + more);
 }
 
-int buf_append(struct buf *buf, struct str bytes)
+int buf_append_slow(struct buf *buf, struct str bytes)
 {
     if (bytes.len == 0)
         return 0;
@@ -61,16 +62,6 @@ int buf_append(struct buf *buf, struct str bytes)
     memcpy(buf->ptr + buf->len, bytes.ptr, bytes.len);
     buf->len += bytes.len;
     return 0;
-}
-
-int buf_append_char(struct buf *buf, char c)
-{
-    return buf_append(buf, str_make(&c, 1));
-}
-
-int buf_append_cstr(struct buf *buf, const char *s)
-{
-    return buf_append(buf, str_from_cstr(s));
 }
 
 int buf_append_u64(struct buf *buf, uint64_t value)
@@ -123,10 +114,34 @@ static const char *json_short_escape(char c)
     }
 }
 
+/* The high bit is set in the first byte that has to be looked at alone: a control character, DEL,
+ * a quote, a backslash, or one that is not ASCII. (Bits behind the first one may be wrong.) */
+static uint64_t find_special(uint64_t x)
+{
+    uint64_t quote = x ^ (ASCII_ONES * '"');
+    uint64_t backslash = x ^ (ASCII_ONES * '\\');
+    uint64_t del = x ^ (ASCII_ONES * 0x7f);
+    return ((x - ASCII_ONES * 0x20) | (quote - ASCII_ONES) | (backslash - ASCII_ONES) |
+            (del - ASCII_ONES) | x) &
+           ASCII_HIGHS;
+}
+
 static bool json_is_plain(char c)
 {
     unsigned char u = (unsigned char)c;
     return u >= 0x20 && u < 0x7f && c != '"' && c != '\\';
+}
+
+/* How many bytes at the beginning of S stand for themselves. */
+static size_t json_plain_run(struct str s)
+{
+    size_t i = 0;
+    for (; s.len - i >= sizeof(uint64_t); i += sizeof(uint64_t))
+        if (find_special(ascii_load8(s.ptr + i, sizeof(uint64_t))) != 0)
+            break;
+    while (i < s.len && json_is_plain(s.ptr[i]))
+        i++;
+    return i;
 }
 
 /* Appends the character at the start of S and returns how many bytes it took. */
@@ -156,15 +171,12 @@ static size_t append_json_char(struct buf *buf, struct str s)
 
 int buf_append_json(struct buf *buf, struct str bytes)
 {
-    size_t i = 0;
-    while (i < bytes.len) {
-        size_t plain = i;
-        while (plain < bytes.len && json_is_plain(bytes.ptr[plain]))
-            plain++;
-        (void)buf_append(buf, str_make(bytes.ptr + i, plain - i));
-        i = plain;
-        if (i < bytes.len)
-            i += append_json_char(buf, str_from(bytes, i));
+    while (bytes.len > 0) {
+        size_t plain = json_plain_run(bytes);
+        (void)buf_append(buf, str_head(bytes, plain));
+        bytes = str_from(bytes, plain);
+        if (bytes.len > 0)
+            bytes = str_from(bytes, append_json_char(buf, bytes));
     }
     return buf->fault;
 }

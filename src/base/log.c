@@ -73,7 +73,7 @@ void log_append_json_fields(const struct log_field *fields, size_t n_fields, str
         if (field_is_absent(&fields[i]))
             continue;
         (void)buf_append(out, STR(",\""));
-        (void)buf_append_cstr(out, fields[i].key);
+        (void)buf_append(out, fields[i].key);
         (void)buf_append(out, STR("\":"));
         append_value(out, &fields[i]);
     }
@@ -106,7 +106,7 @@ static void append_text_line(struct log *log, const struct clock *when, enum log
         if (field_is_absent(&fields[i]))
             continue;
         (void)buf_append_char(out, ' ');
-        (void)buf_append_cstr(out, fields[i].key);
+        (void)buf_append(out, fields[i].key);
         (void)buf_append_char(out, '=');
         append_value(out, &fields[i]);
     }

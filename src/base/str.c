@@ -8,12 +8,16 @@
 
 bool str_eq_nocase(struct str a, struct str b)
 {
+    const size_t step = sizeof(uint64_t);
+    size_t i = 0;
     if (a.len != b.len)
         return false;
-    for (size_t i = 0; i < a.len; i++)
-        if (ascii_lower(a.ptr[i]) != ascii_lower(b.ptr[i]))
+    for (; a.len - i > step; i += step)
+        if (ascii_lower8(ascii_load8(a.ptr + i, step)) !=
+            ascii_lower8(ascii_load8(b.ptr + i, step)))
             return false;
-    return true;
+    return a.len == 0 || ascii_lower8(ascii_load8(a.ptr + i, a.len - i)) ==
+                             ascii_lower8(ascii_load8(b.ptr + i, a.len - i));
 }
 
 bool str_has_prefix(struct str s, struct str prefix)

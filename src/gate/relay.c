@@ -3,66 +3,11 @@
 
 #include <errno.h>
 
+#include "base/err.h"
 #include "gate/list_filter.h"
 #include "gate/reply.h"
 #include "gate/worker.h"
 #include "proto/field.h"
-
-/* More than most heads that go up need. */
-#define USUAL_HEAD_BYTES 2048
-
-/* ---- the answer's head ---- */
-
-bool relay_has_media_type(const struct http1_response_head *head, struct str type)
-{
-    size_t at = relay_find_field(head->fields, head->n_fields, FIELD_CONTENT_TYPE);
-    return at < head->n_fields && field_media_type_is(head->fields[at].value, type);
-}
-
-/* The session id that the client gets for that of the upstream: bound to the caller. */
-static int bind_session(const struct txn *txn, struct str upstream_id, struct str *ret_id)
-{
-    CLEANUP(buf_free) struct buf bound = buf_make(SESSION_MAX_ID_LEN + 1 + SESSION_MAC_TEXT_LEN);
-    const struct session_owner owner = txn_session_owner(txn);
-    int r = session_bind(txn->snapshot->session_key, &owner, upstream_id, &bound);
-    if (r < 0)
-        return r;
-    *ret_id = arena_str(exchange_arena(txn->exchange), buf_str(&bound));
-    return str_is_set(*ret_id) ? 0 : -ENOMEM;
-}
-
-/* Copies into the arena, since an answer that is collected outlives the upstream's buffer; notes
- * whether libmicrohttpd can send them, which has little room for a head and refuses empty values.
- * 0; -EINVAL: the session id is none; or another fault: more fields than we pass on, or no memory.
- * The answer is then not passed at all. */
-static int copy_fields(struct txn *txn, const struct http1_response_head *head)
-{
-    struct arena *arena = exchange_arena(txn->exchange);
-    size_t bytes = 0;
-    bool has_empty = false;
-    size_t connection = relay_find_field(head->fields, head->n_fields, FIELD_CONNECTION);
-    for (size_t i = 0; i < head->n_fields; i++) {
-        const struct http1_field *field = &head->fields[i];
-        enum field_id id = field_lookup(field->name);
-        if ((field_flags(id) & (FIELD_HOP_BY_HOP | FIELD_RESPONSE_STRIP)) != 0 ||
-            id == FIELD_X_REQUEST_ID ||
-            relay_is_connection_option(head->fields, head->n_fields, connection, field->name))
-            continue;
-        struct str name = arena_str(arena, field->name);
-        struct str value = arena_str(arena, field->value);
-        int r = 0;
-        if (id == FIELD_MCP_SESSION_ID && txn->route->binds_sessions)
-            r = bind_session(txn, field->value, &value);
-        if (r < 0)
-            return r;
-        if (name.ptr == NULL || value.ptr == NULL || !reply_add(txn->relay.reply, name, value))
-            return -EMSGSIZE;
-        bytes += name.len + value.len;
-        has_empty = has_empty || value.len == 0;
-    }
-    txn->relay.plain = bytes <= RELAY_SMALL_HEAD_BYTES && !has_empty;
-    return 0;
-}
 
 void relay_fail(struct txn *txn, const char *reason, const char *description)
 {
@@ -88,9 +33,8 @@ void relay_refuse_resources(struct txn *txn)
 
 /* ---- streaming ---- */
 
-void relay_begin_stream(struct txn *txn, int64_t content_length)
+static void begin_stream(struct txn *txn, const struct reply *reply, int64_t content_length)
 {
-    struct reply *reply = txn->relay.reply;
     txn->relay.state = RELAY_STREAMING;
     txn->replied = true;
     txn->status = reply->status;
@@ -106,6 +50,11 @@ void relay_begin_stream(struct txn *txn, int64_t content_length)
     }
     if (txn->worker->draining)
         relay_finish_stream(txn);
+}
+
+void relay_begin_stream(struct txn *txn, int64_t content_length)
+{
+    begin_stream(txn, txn->relay.reply, content_length);
 }
 
 void relay_write_stream(struct txn *txn, struct str bytes)
@@ -156,44 +105,43 @@ static int64_t announced_length(const struct http1_response_head *head)
 
 /* ---- what the upstream says ---- */
 
+/* There may be a list in it: a filter takes the body as it comes. */
+static void begin_filter(struct txn *txn, const struct http1_response_head *head)
+{
+    struct relay *relay = &txn->relay;
+    if (!relay_keep_reply(txn, head) || !relay_list_begin(txn, head) || relay->filter == NULL)
+        return;
+    if (relay->events)
+        relay_begin_stream(txn, -1);
+    else
+        relay->state = RELAY_FILTERING;
+}
+
 static void on_head(void *ctx, const struct http1_response_head *head)
 {
     struct txn *txn = ctx;
     struct relay *relay = &txn->relay;
-    int r = -ENOMEM;
     relay->status = head->status;
     relay->events = relay_has_media_type(head, STR("text/event-stream"));
-    relay->reply = arena_alloc(exchange_arena(txn->exchange), sizeof(struct reply));
-    if (relay->reply != NULL) {
-        relay->reply->status = head->status;
-        relay->reply->n_fields = 0;
-        relay->reply->body = buf_make(0);
-        reply_add_common(txn, relay->reply);
-        r = copy_fields(txn, head);
-    }
-    if (r < 0) {
-        relay->call = upstream_cancel(relay->call);
-        if (r == -EINVAL)
-            relay_fail(txn, "upstream_session_id", "The MCP server gave a session id that is none");
-        else
-            relay_fail(txn, "upstream_head_too_large",
-                       "The MCP server's answer has too many header fields");
+    relay->state = RELAY_HOLDING;
+    relay->head = head;
+    relay->held = STR("");
+    if (txn->filters)
+        begin_filter(txn, head);
+}
+
+static void collect(struct txn *txn, struct str bytes)
+{
+    struct relay *relay = &txn->relay;
+    if (buf_append(&relay->body, bytes) == 0)
         return;
-    }
-    if (!relay_list_begin(txn, head))
-        return;
-    if (relay->events) /* nginx in front of us must not collect events */
-        (void)reply_add(relay->reply, STR("X-Accel-Buffering"), STR("no"));
-    if (relay->filter != NULL && !relay->events) {
-        relay->state = RELAY_FILTERING;
-        return;
-    }
-    if (!relay->events && relay->plain && fits_one_piece(head)) {
-        relay->state = RELAY_COLLECTING;
-        relay->body = buf_make(RELAY_COLLECT_BYTES);
-        return;
-    }
-    relay_begin_stream(txn, relay->filter != NULL ? -1 : announced_length(head));
+    /* Larger than it seemed. */
+    relay_begin_stream(txn, -1);
+    if (relay->state == RELAY_STREAMING)
+        relay_write_stream(txn, buf_str(&relay->body));
+    buf_free(&relay->body);
+    if (relay->state == RELAY_STREAMING)
+        relay_write_stream(txn, bytes);
 }
 
 static void on_body(void *ctx, struct str bytes)
@@ -201,21 +149,22 @@ static void on_body(void *ctx, struct str bytes)
     struct txn *txn = ctx;
     struct relay *relay = &txn->relay;
     relay->bytes += bytes.len;
-    if (relay->filter != NULL) {
+    if (relay->filter != NULL)
         relay_list_feed(txn, bytes);
-        return;
-    }
-    if (relay->state == RELAY_COLLECTING) {
-        if (buf_append(&relay->body, bytes) == 0)
-            return;
-        /* Larger than it seemed. */
-        relay_begin_stream(txn, -1);
-        if (relay->state == RELAY_STREAMING)
-            relay_write_stream(txn, buf_str(&relay->body));
-        buf_free(&relay->body);
-    }
-    if (relay->state == RELAY_STREAMING)
+    else if (relay->state == RELAY_HOLDING)
+        relay->held = bytes;
+    else if (relay->state == RELAY_COLLECTING)
+        collect(txn, bytes);
+    else if (relay->state == RELAY_STREAMING)
         relay_write_stream(txn, bytes);
+}
+
+static void send_reply(struct txn *txn, struct reply *reply)
+{
+    txn->status = reply->status;
+    txn->reason = "ok";
+    txn->replied = true;
+    exchange_reply(txn->exchange, reply);
 }
 
 void relay_reply_collected(struct txn *txn)
@@ -223,10 +172,64 @@ void relay_reply_collected(struct txn *txn)
     struct reply *reply = txn->relay.reply;
     reply->body = txn->relay.body;
     txn->relay.body = buf_make(0);
-    txn->status = reply->status;
-    txn->reason = "ok";
-    txn->replied = true;
-    exchange_reply(txn->exchange, reply);
+    send_reply(txn, reply);
+}
+
+static void stream_held(struct txn *txn, const struct http1_response_head *head,
+                        const struct reply *reply)
+{
+    begin_stream(txn, reply, announced_length(head));
+    if (txn->relay.state == RELAY_STREAMING && txn->relay.held.len > 0)
+        relay_write_stream(txn, txn->relay.held);
+}
+
+/* An answer that came with one read, whatever its form, leaves in one piece: a connection that need
+ * not leave libmicrohttpd costs half as much. */
+static void reply_held(struct txn *txn)
+{
+    NOT_ZEROED struct reply local;
+    struct relay *relay = &txn->relay;
+    const struct http1_response_head *head = TAKE(relay->head);
+    struct reply *reply = relay_reply_now(txn, head, &local);
+    if (reply == NULL)
+        return;
+    relay->state = RELAY_DONE;
+    if (!relay->plain || (relay->events && head->body == HTTP1_BODY_NONE)) {
+        stream_held(txn, head, reply);
+        if (relay->state == RELAY_STREAMING)
+            exchange_stream_end(txn->exchange, true);
+        relay->state = RELAY_DONE;
+        return;
+    }
+    reply->body = buf_make(relay->held.len);
+    if (buf_append(&reply->body, relay->held) < 0)
+        relay_refuse_resources(txn);
+    else
+        send_reply(txn, reply);
+}
+
+/* The answer goes on behind the read that brought its head: it is collected, or streamed. */
+static void on_settled(void *ctx)
+{
+    NOT_ZEROED struct reply local;
+    struct txn *txn = ctx;
+    struct relay *relay = &txn->relay;
+    if (relay->state != RELAY_HOLDING)
+        return;
+    const struct http1_response_head *head = TAKE(relay->head);
+    bool one_piece = !relay->events && fits_one_piece(head);
+    if (one_piece && relay->reply == NULL && !relay_keep_reply(txn, head))
+        return;
+    if (one_piece && relay->plain) {
+        relay->state = RELAY_COLLECTING;
+        relay->body = buf_make(RELAY_COLLECT_BYTES);
+        (void)buf_reserve(&relay->body, (size_t)head->content_length);
+        collect(txn, relay->held);
+        return;
+    }
+    const struct reply *reply = relay_reply_now(txn, head, &local);
+    if (reply != NULL)
+        stream_held(txn, head, reply);
 }
 
 static void reply_failed(struct txn *txn, enum upstream_rc rc)
@@ -272,13 +275,19 @@ static void on_done(void *ctx, enum upstream_rc rc, const char *detail)
     struct relay *relay = &txn->relay;
     relay->call = NULL;
     txn->detail = detail != NULL ? detail : txn->detail;
+    if (rc != UPSTREAM_OK)
+        on_settled(txn); /* what came before the fault is the client's */
     if (relay->state == RELAY_STREAMING) {
         end_stream(txn, rc);
         return;
     }
+    if (relay->state == RELAY_DONE)
+        return;
     if (rc != UPSTREAM_OK) {
         relay->state = RELAY_DONE;
         reply_failed(txn, rc);
+    } else if (relay->state == RELAY_HOLDING) {
+        reply_held(txn);
     } else if (relay->state == RELAY_FILTERING) {
         relay_list_end(txn);
     } else {
@@ -287,7 +296,8 @@ static void on_done(void *ctx, enum upstream_rc rc, const char *detail)
     }
 }
 
-static const struct upstream_handler handler = {.head = on_head, .body = on_body, .done = on_done};
+static const struct upstream_handler handler = {
+    .head = on_head, .body = on_body, .settled = on_settled, .done = on_done};
 
 /* ---- verbs ---- */
 
@@ -302,20 +312,16 @@ static void refuse_claim(struct txn *txn)
 
 bool relay_start(struct txn *txn)
 {
+    struct upstream *upstream = txn->routes->upstreams[txn->route->index];
     struct upstream_request request = {
-        .head = buf_make(RELAY_MAX_HEAD_BYTES),
+        .head = upstream_head_buf(upstream),
         .body = relay_body(txn),
         .idempotent = txn->request.method != METHOD_POST,
         .handler = &handler,
         .ctx = txn,
     };
-    /* one allocation for an ordinary head and a body that leaves with it */
-    int r = buf_reserve(&request.head,
-                        USUAL_HEAD_BYTES + size_min(request.body.len, UPSTREAM_JOIN_BYTES));
-    if (r == 0)
-        r = relay_append_head(txn, &request.head);
+    int r = relay_append_head(txn, request.head);
     if (r < 0) {
-        buf_free(&request.head);
         if (r == -EINVAL)
             refuse_claim(txn);
         else
@@ -323,7 +329,7 @@ bool relay_start(struct txn *txn)
         return false;
     }
     txn->relay.state = RELAY_WAITING;
-    txn->relay.call = upstream_start(txn->routes->upstreams[txn->route->index], &request);
+    txn->relay.call = upstream_start(upstream, &request);
     if (txn->relay.call != NULL)
         return true;
     txn->relay.state = RELAY_DONE;

@@ -81,13 +81,22 @@ static struct str value_upstream(const struct txn *txn, const struct http1_field
     return field->value;
 }
 
+static enum field_id folded_id(const struct txn *txn, size_t i)
+{
+    return txn->request.folded != NULL
+             ? txn->request.folded[i]
+             : field_lookup_folded(exchange_head(txn->exchange)->fields[i].name);
+}
+
 static void append_client_fields(const struct txn *txn, struct buf *out)
 {
     const struct exchange_head *head = exchange_head(txn->exchange);
-    size_t connection = relay_find_field(head->fields, head->n_fields, FIELD_CONNECTION);
+    size_t connection = 0;
+    while (connection < head->n_fields && folded_id(txn, connection) != FIELD_CONNECTION)
+        connection++;
     for (size_t i = 0; i < head->n_fields; i++) {
         const struct http1_field *field = &head->fields[i];
-        enum field_id id = field_lookup_folded(field->name);
+        enum field_id id = folded_id(txn, i);
         unsigned flags = field_flags(id);
         struct str value = value_upstream(txn, field, id);
         if ((flags & FIELD_REQUEST_STRIP) != 0 || !str_is_set(value) ||

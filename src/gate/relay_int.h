@@ -1,14 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Private parts of the relay: relay.c (the call and its answer), relay_head.c (the head that goes
- * up), relay_list.c (answers in which there may be a list). */
+ * up), relay_reply.c (status and fields that go down), relay_list.c (answers in which there may be
+ * a list). */
 #ifndef GATE_RELAY_INT_H
 #define GATE_RELAY_INT_H
 
 #include "gate/relay.h"
 #include "proto/http1_response.h"
 
-/* relay.c */
+/* relay_reply.c */
 bool relay_has_media_type(const struct http1_response_head *head, struct str type);
+/* Makes the reply to HEAD in the arena, and keeps it as relay.reply. False: TXN was answered
+ * otherwise. */
+bool relay_keep_reply(struct txn *txn, const struct http1_response_head *head);
+/* The reply that is kept, or one in *LOCAL that borrows from what was read. NULL: TXN was answered
+ * otherwise. */
+struct reply *relay_reply_now(struct txn *txn, const struct http1_response_head *head,
+                              struct reply *local);
+
+/* relay.c */
 /* 502 in the place of the answer. REASON and DESCRIPTION are static. */
 void relay_fail(struct txn *txn, const char *reason, const char *description);
 void relay_refuse_resources(struct txn *txn);

@@ -38,10 +38,10 @@ static void append_to_list(struct buf *list, struct str line)
     (void)buf_append(list, line);
 }
 
-static void read_field(struct request *request, const struct http1_field *field,
+/* ID is what FIELD is as it is spelled. */
+static void read_field(struct request *request, const struct http1_field *field, enum field_id id,
                        struct buf *forwarded_for)
 {
-    enum field_id id = field_lookup(field->name);
     if (id == FIELD_AUTHORIZATION) {
         request->n_authorization++;
         request->authorization = field->value;
@@ -70,6 +70,12 @@ static void read_field(struct request *request, const struct http1_field *field,
     }
 }
 
+/* The id of NAME with '_' read as '-', when ID is that of its own spelling. */
+static enum field_id fold_id(struct str name, enum field_id id)
+{
+    return str_find_char(name, '_') < 0 ? id : field_lookup_folded(name);
+}
+
 struct request request_read(const struct exchange_head *head, struct arena *arena)
 {
     struct request request = {.method = method_find(head->method), .path = head->target};
@@ -79,8 +85,14 @@ struct request request_read(const struct exchange_head *head, struct arena *aren
         request.query = str_from(head->target, (size_t)mark + 1);
     }
     struct buf forwarded_for = buf_make(MAX_FORWARDED_BYTES);
-    for (size_t i = 0; i < head->n_fields; i++)
-        read_field(&request, &head->fields[i], &forwarded_for);
+    enum field_id *folded = arena_alloc(arena, head->n_fields * sizeof(*folded));
+    for (size_t i = 0; i < head->n_fields; i++) {
+        enum field_id id = field_lookup(head->fields[i].name);
+        read_field(&request, &head->fields[i], id, &forwarded_for);
+        if (folded != NULL)
+            folded[i] = fold_id(head->fields[i].name, id);
+    }
+    request.folded = folded;
     /* A copy, since the client's address, which is a part of it, is needed for the log. */
     if (forwarded_for.len > 0 && !buf_failed(&forwarded_for))
         request.forwarded_for = arena_str(arena, buf_str(&forwarded_for));

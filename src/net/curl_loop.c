@@ -2,14 +2,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "base/list.h"
+#include "base/err.h"
 #include "net/curl_int.h"
 
 /* Connections that libcurl may keep: never fewer than are open, or it would close some of ours. */
 #define CURL_MAX_KEPT 100000L
 
 struct socket_watch {
-    struct list node;
     struct watch watch;
     struct curl_loop *owner;
 };
@@ -18,7 +17,8 @@ struct curl_loop {
     struct loop *loop;
     CURLM *multi;
     struct timer timer;
-    struct list sockets;
+    struct socket_watch **by_fd; /* thousands may be connecting */
+    size_t by_fd_len;
     void (*done)(void *private, CURLcode rc);
 };
 
@@ -64,19 +64,30 @@ static void on_timer(struct timer *timer)
 
 static void drop_socket(struct curl_loop *curl_loop, struct socket_watch *sw)
 {
+    curl_loop->by_fd[sw->watch.fd] = NULL;
     loop_unwatch(curl_loop->loop, &sw->watch);
-    list_unlink(&sw->node);
     free(sw);
 }
 
 static struct socket_watch *find_socket(struct curl_loop *curl_loop, curl_socket_t fd)
 {
-    LIST_FOREACH (node, &curl_loop->sockets) {
-        struct socket_watch *sw = LIST_ENTRY(node, struct socket_watch, node);
-        if (sw->watch.fd == fd)
-            return sw;
-    }
-    return NULL;
+    return fd >= 0 && (size_t)fd < curl_loop->by_fd_len ? curl_loop->by_fd[fd] : NULL;
+}
+
+static int grow_table(struct curl_loop *curl_loop, curl_socket_t fd)
+{
+    size_t need = (size_t)fd + 1;
+    if (need <= curl_loop->by_fd_len)
+        return 0;
+    size_t len = size_max(need, curl_loop->by_fd_len * 2);
+    struct socket_watch **grown = reallocarray(curl_loop->by_fd, len, sizeof(*grown));
+    if (grown == NULL)
+        return -ENOMEM;
+    for (size_t i = curl_loop->by_fd_len; i < len; i++)
+        grown[i] = NULL;
+    curl_loop->by_fd = grown;
+    curl_loop->by_fd_len = len;
+    return 0;
 }
 
 static int watch_socket(struct curl_loop *curl_loop, curl_socket_t fd, uint32_t events)
@@ -84,6 +95,8 @@ static int watch_socket(struct curl_loop *curl_loop, curl_socket_t fd, uint32_t 
     struct socket_watch *sw = find_socket(curl_loop, fd);
     if (sw != NULL)
         return loop_rewatch(curl_loop->loop, &sw->watch, events);
+    if (grow_table(curl_loop, fd) < 0)
+        return -ENOMEM;
     sw = calloc(1, sizeof(*sw));
     if (sw == NULL)
         return -ENOMEM;
@@ -94,7 +107,7 @@ static int watch_socket(struct curl_loop *curl_loop, curl_socket_t fd, uint32_t 
         free(sw);
         return r;
     }
-    list_prepend(&curl_loop->sockets, &sw->node);
+    curl_loop->by_fd[fd] = sw;
     return 0;
 }
 
@@ -134,7 +147,6 @@ struct curl_loop *curl_loop_new(struct loop *loop, void (*done)(void *private, C
     curl_loop->loop = loop;
     curl_loop->done = done;
     curl_loop->timer.fn = on_timer;
-    list_init(&curl_loop->sockets);
     curl_loop->multi = curl_multi_init();
     if (curl_loop->multi == NULL)
         return curl_loop_free(curl_loop);
@@ -153,9 +165,10 @@ struct curl_loop *curl_loop_free(struct curl_loop *curl_loop)
         return NULL;
     if (curl_loop->multi != NULL)
         (void)curl_multi_cleanup(curl_loop->multi);
-    LIST_FOREACH (node, &curl_loop->sockets) {
-        drop_socket(curl_loop, LIST_ENTRY(node, struct socket_watch, node));
-    }
+    for (size_t fd = 0; fd < curl_loop->by_fd_len; fd++)
+        if (curl_loop->by_fd[fd] != NULL)
+            drop_socket(curl_loop, curl_loop->by_fd[fd]);
+    free(curl_loop->by_fd);
     loop_timer_stop(curl_loop->loop, &curl_loop->timer);
     free(curl_loop);
     return NULL;

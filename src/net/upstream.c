@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "net/upstream_int.h"
 
@@ -18,6 +19,8 @@ struct upstream_engine *upstream_engine_new(struct loop *loop)
         return NULL;
     engine->loop = loop;
     list_init(&engine->upstreams);
+    list_init(&engine->spare_calls);
+    engine->request_head = buf_make(UPSTREAM_MAX_HEAD_BYTES);
     engine->curl = curl_loop_new(loop, on_connected);
     return engine->curl != NULL ? engine : upstream_engine_free(engine);
 }
@@ -32,6 +35,8 @@ struct upstream_engine *upstream_engine_free(struct upstream_engine *engine)
         upstream_destroy(LIST_ENTRY(node, struct upstream, node));
     }
     (void)curl_loop_free(engine->curl);
+    call_free_spares(engine);
+    buf_free(&engine->request_head);
     free(engine);
     return NULL;
 }
@@ -45,6 +50,17 @@ struct upstream_engine_stats upstream_engine_stats(const struct upstream_engine 
 
 static void serve_waiting(struct upstream *upstream);
 
+static void drop_easy(struct upstream_conn *conn)
+{
+    if (conn->easy != NULL) {
+        curl_loop_remove(conn->upstream->engine->curl, conn->easy);
+        curl_easy_cleanup(conn->easy);
+    }
+    (void)curl_share_cleanup(conn->share);
+    conn->easy = NULL;
+    conn->share = NULL;
+}
+
 void conn_free(struct upstream_conn *conn)
 {
     struct upstream *upstream = conn->upstream;
@@ -56,9 +72,9 @@ void conn_free(struct upstream_conn *conn)
         upstream->n_idle--;
     loop_unwatch(upstream->engine->loop, &conn->watch);
     loop_timer_stop(upstream->engine->loop, &conn->timer);
-    curl_loop_remove(upstream->engine->curl, conn->easy);
-    curl_easy_cleanup(conn->easy);
-    (void)curl_share_cleanup(conn->share);
+    drop_easy(conn);
+    if (conn->fd >= 0)
+        (void)close(conn->fd);
     buf_free(&conn->in);
     list_unlink(&conn->node);
     free(conn);
@@ -152,6 +168,13 @@ static bool set_tls_options(CURL *easy, const struct upstream_options *options)
     return ok;
 }
 
+/* In the place of libcurl's close(): the socket that became ours stays open. */
+static int on_close(void *ctx, curl_socket_t fd)
+{
+    const struct upstream_conn *conn = ctx;
+    return fd == conn->fd ? 0 : close(fd);
+}
+
 static bool set_connect_options(struct upstream_conn *conn)
 {
     const struct upstream_options *options = &conn->upstream->options;
@@ -165,6 +188,10 @@ static bool set_connect_options(struct upstream_conn *conn)
            curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L) == CURLE_OK &&
+           /* libcurl reads nothing but through curl_easy_recv(), into our memory */
+           curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 1024L) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, conn) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)options->connect_timeout_ms) ==
                CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_PRIVATE, conn) == CURLE_OK &&
@@ -179,6 +206,7 @@ static int open_conn(struct upstream_call *call)
         return -ENOMEM;
     conn->upstream = upstream;
     conn->state = CONN_CONNECTING;
+    conn->fd = -1;
     conn->watch = (struct watch){.fd = -1, .fn = on_conn_event};
     conn->timer.fn = on_idle_timer;
     /* A head that is not complete yet, and the read that completes it, with what follows it. */
@@ -186,8 +214,7 @@ static int open_conn(struct upstream_call *call)
     conn->easy = curl_easy_init();
     if (conn->easy == NULL || !set_connect_options(conn) ||
         curl_loop_add(upstream->engine->curl, conn->easy) < 0) {
-        curl_easy_cleanup(conn->easy);
-        (void)curl_share_cleanup(conn->share);
+        drop_easy(conn);
         free(conn);
         return -ENOMEM;
     }
@@ -199,6 +226,9 @@ static int open_conn(struct upstream_call *call)
     return 0;
 }
 
+/* What libcurl keeps of a connection costs memory, and it finds connections by walking all that it
+ * keeps: each new one would cost more with every open stream. So a plain TCP connection leaves
+ * libcurl when it is made. */
 static void on_connected(void *private, CURLcode rc)
 {
     struct upstream_conn *conn = private;
@@ -212,6 +242,10 @@ static void on_connected(void *private, CURLcode rc)
     if (rc == CURLE_OK && fd != CURL_SOCKET_BAD) {
         struct upstream_engine *engine = conn->upstream->engine;
         curl_loop_forget_socket(engine->curl, fd);
+        if (!conn->upstream->options.tls) {
+            conn->fd = fd;
+            drop_easy(conn);
+        }
         if (loop_watch(engine->loop, &conn->watch, fd, EPOLLIN | EPOLLRDHUP) < 0)
             rc = CURLE_COULDNT_CONNECT;
     }
@@ -271,6 +305,13 @@ static void serve_waiting(struct upstream *upstream)
 }
 
 /* ---- upstreams ---- */
+
+struct buf *upstream_head_buf(struct upstream *upstream)
+{
+    struct buf *head = &upstream->engine->request_head;
+    buf_clear(head);
+    return head;
+}
 
 const char *upstream_rc_name(enum upstream_rc rc)
 {

@@ -2,7 +2,9 @@
 /* One request on one connection: bytes out, answer in, deadlines, and the rule for a second try. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/err.h"
 #include "net/upstream_int.h"
 
 /* Reads per event, so that one fast answer does not keep the loop from the others. */
@@ -40,10 +42,37 @@ static void call_read_later(struct upstream_call *call)
 
 static void call_free(struct upstream_call *call)
 {
+    struct upstream_engine *engine = call->upstream->engine;
     loop_timer_stop(call_loop(call), &call->timer);
     list_unlink(&call->node);
-    buf_free(&call->head);
-    free(call);
+    buf_free(&call->kept);
+    if (engine->n_spare_calls == UPSTREAM_SPARE_CALLS) {
+        free(call);
+        return;
+    }
+    engine->n_spare_calls++;
+    list_prepend(&engine->spare_calls, &call->node);
+}
+
+/* A zeroed call, or NULL. */
+static struct upstream_call *call_new(struct upstream_engine *engine)
+{
+    struct list *node = list_first(&engine->spare_calls);
+    if (node == NULL)
+        return calloc(1, sizeof(struct upstream_call));
+    struct upstream_call *call = LIST_ENTRY(node, struct upstream_call, node);
+    engine->n_spare_calls--;
+    list_unlink(node);
+    *call = (struct upstream_call){0};
+    return call;
+}
+
+void call_free_spares(struct upstream_engine *engine)
+{
+    LIST_FOREACH (node, &engine->spare_calls) {
+        list_unlink(node);
+        free(LIST_ENTRY(node, struct upstream_call, node));
+    }
 }
 
 void call_finish(struct upstream_call *call, enum upstream_rc rc, const char *detail)
@@ -51,12 +80,16 @@ void call_finish(struct upstream_call *call, enum upstream_rc rc, const char *de
     const struct upstream_handler *handler = call->handler;
     void *ctx = call->ctx;
     struct upstream_conn *conn = TAKE(call->conn);
-    bool sent_all = call->sent == call->head.len + call->body.len;
-    bool reusable = rc == UPSTREAM_OK && call->keep_alive && sent_all;
+    bool reusable = rc == UPSTREAM_OK && call->keep_alive && call->sent == call->total;
     int64_t idle_ms = call->conn_idle_ms;
+    /* What was told of this read may lie in it. */
+    CLEANUP(buf_free) struct buf in = buf_make(0);
     call_free(call);
-    if (conn != NULL)
+    if (conn != NULL) {
+        in = conn->in;
+        conn->in = buf_make(in.max);
         conn_release(conn, reusable, idle_ms);
+    }
     handler->done(ctx, rc, detail);
 }
 
@@ -93,8 +126,23 @@ static void call_connection_lost(struct upstream_call *call)
 static struct str unsent(const struct upstream_call *call)
 {
     if (call->sent < call->head.len)
-        return str_from(buf_str(&call->head), call->sent);
+        return str_from(call->head, call->sent);
     return str_from(call->body, call->sent - call->head.len);
+}
+
+/* The head that was borrowed goes back to its owner; it is copied when it may be sent still, or
+ * once more (try_again()). 0 or -ENOMEM. */
+static int keep_head(struct upstream_call *call)
+{
+    bool again = call->idempotent && call->conn != NULL && call->conn->reused;
+    call->kept = buf_make(call->head.len);
+    if (call->sent < call->head.len || again) {
+        int r = buf_append(&call->kept, call->head);
+        if (r < 0)
+            return r;
+    }
+    call->head.ptr = call->kept.ptr; /* its length still counts */
+    return 0;
 }
 
 /* What the connection is watched for. A pause holds up the answer only: the server may need the
@@ -139,28 +187,52 @@ void call_connect_failed(struct upstream_call *call, CURLcode rc)
 
 /* ---- receiving ---- */
 
-/* Hands on what is in BYTES of the body. False when the call is over. */
-static bool feed_body(struct upstream_conn *conn, struct str bytes)
+/* Decodes the LEN bytes at BYTES and moves what is body together, so that the caller gets one piece
+ * however the server has cut it. */
+static enum http1_response_rc decode(struct http1_body *decoder, char *bytes, size_t len,
+                                     struct str *ret_data, size_t *ret_used)
 {
-    while (conn->call != NULL && !conn->call->decoder.done && bytes.len > 0) {
-        struct upstream_call *call = conn->call;
-        struct str data = {0};
+    char *start = bytes;
+    size_t n = 0;
+    size_t at = 0;
+    enum http1_response_rc rc = HTTP1_RESPONSE_OK;
+    while (at < len && !decoder->done && rc == HTTP1_RESPONSE_OK) {
+        struct str run = {0};
         size_t used = 0;
-        enum http1_response_rc rc = http1_body_feed(&call->decoder, bytes, &data, &used);
-        if (rc != HTTP1_RESPONSE_OK) {
-            call_finish(call, UPSTREAM_BAD_ANSWER, http1_response_rc_name(rc));
-            return false;
-        }
-        bytes = str_from(bytes, used);
-        if (data.len > 0)
-            call->handler->body(call->ctx, data);
+        rc = http1_body_feed(decoder, str_make(bytes + at, len - at), &run, &used);
+        if (n == 0)
+            start = bytes + at + (run.len > 0 ? run.ptr - (bytes + at) : 0);
+        else if (run.len > 0)
+            memmove(start + n, run.ptr, run.len);
+        n += run.len;
+        at += used;
     }
+    *ret_data = str_make(start, n);
+    *ret_used = at;
+    return rc;
+}
+
+/* Hands on what is in the LEN bytes at BYTES of the body. False when the call is over. */
+static bool feed_body(struct upstream_conn *conn, char *bytes, size_t len)
+{
     struct upstream_call *call = conn->call;
-    if (call == NULL)
+    struct str data = {0};
+    size_t used = 0;
+    enum http1_response_rc rc = decode(&call->decoder, bytes, len, &data, &used);
+    if (data.len > 0)
+        call->handler->body(call->ctx, data);
+    if (conn->call == NULL)
         return false;
-    if (!call->decoder.done)
-        return true;
-    if (bytes.len > 0) /* bytes behind the answer: not a connection to use again */
+    if (rc != HTTP1_RESPONSE_OK) {
+        call_finish(call, UPSTREAM_BAD_ANSWER, http1_response_rc_name(rc));
+        return false;
+    }
+    if (!call->decoder.done) {
+        if (call->handler->settled != NULL)
+            call->handler->settled(call->ctx);
+        return conn->call != NULL;
+    }
+    if (used < len) /* bytes behind the answer: not a connection to use again */
         call->keep_alive = false;
     call_finish(call, UPSTREAM_OK, NULL);
     return false;
@@ -181,8 +253,8 @@ static int64_t idle_time(const struct http1_response_head *head)
 static bool feed_head(struct upstream_conn *conn, struct str bytes, size_t *ret_used)
 {
     struct upstream_call *call = conn->call;
-    NOT_ZEROED struct http1_response_head head;
-    enum http1_response_rc rc = http1_response_head(bytes, &call->scanned, &head, ret_used);
+    struct http1_response_head *head = &call->upstream->engine->head;
+    enum http1_response_rc rc = http1_response_head(bytes, &call->scanned, head, ret_used);
     if (rc != HTTP1_RESPONSE_OK) {
         call_finish(call, UPSTREAM_BAD_ANSWER, http1_response_rc_name(rc));
         return false;
@@ -190,39 +262,49 @@ static bool feed_head(struct upstream_conn *conn, struct str bytes, size_t *ret_
     if (*ret_used == 0)
         return true;
     call->have_head = true;
-    call->keep_alive = head.keep_alive;
-    call->conn_idle_ms = idle_time(&head);
-    http1_body_init(&call->decoder, &head);
+    call->keep_alive = head->keep_alive;
+    call->conn_idle_ms = idle_time(head);
+    http1_body_init(&call->decoder, head);
     call_deadline(call, UPSTREAM_IDLE_TIMEOUT, call->upstream->options.idle_timeout_ms);
-    call->handler->head(call->ctx, &head);
+    call->handler->head(call->ctx, head);
     return conn->call != NULL;
 }
 
-static bool feed(struct upstream_conn *conn, struct str bytes)
+/* The head comes in pieces. Most come in one read and are looked at where they are. */
+static bool collect_head(struct upstream_conn *conn, struct str bytes)
+{
+    if (buf_append(&conn->in, bytes) == 0)
+        return true;
+    call_finish(conn->call, UPSTREAM_NO_MEMORY, NULL);
+    return false;
+}
+
+static bool feed(struct upstream_conn *conn, char *bytes, size_t len)
 {
     struct upstream_call *call = conn->call;
     size_t used = 0;
-    call->got_bytes = true;
     if (call->have_head) {
         if (timer_is_armed(&call->timer))
             call_deadline(call, UPSTREAM_IDLE_TIMEOUT, call->upstream->options.idle_timeout_ms);
-        return feed_body(conn, bytes);
+        return feed_body(conn, bytes, len);
     }
-    /* Most heads come in one read and are looked at where they are. */
+    call->got_bytes = true;
+    if (call->sent == call->total) /* it is not sent twice any more */
+        buf_free(&call->kept);
     bool collecting = conn->in.len > 0;
-    if (collecting && buf_append(&conn->in, bytes) < 0) {
-        call_finish(call, UPSTREAM_NO_MEMORY, NULL);
-        return false;
+    if (collecting) {
+        if (!collect_head(conn, str_make(bytes, len)))
+            return false;
+        bytes = conn->in.ptr;
+        len = conn->in.len;
     }
-    struct str all = collecting ? buf_str(&conn->in) : bytes;
-    if (!feed_head(conn, all, &used))
+    if (!feed_head(conn, str_make(bytes, len), &used))
         return false;
-    if (used > 0)
-        return feed_body(conn, str_from(all, used));
-    if (!collecting && buf_append(&conn->in, bytes) < 0) {
-        call_finish(call, UPSTREAM_NO_MEMORY, NULL);
+    if (used == 0)
+        return collecting || collect_head(conn, str_make(bytes, len));
+    if (!feed_body(conn, bytes + used, len - used))
         return false;
-    }
+    buf_free(&conn->in);
     return true;
 }
 
@@ -259,7 +341,7 @@ static void read_answer(struct upstream_conn *conn)
             on_eof(conn->call);
             return;
         }
-        if (!feed(conn, str_make(engine->scratch, n)))
+        if (!feed(conn, engine->scratch, n))
             return;
         if (!tls && n < sizeof(engine->scratch))
             return;
@@ -315,15 +397,10 @@ void call_on_timer(struct timer *timer)
 
 struct upstream_call *upstream_start(struct upstream *upstream, struct upstream_request *request)
 {
-    struct upstream_call *call = calloc(1, sizeof(*call));
-    struct buf head = request->head;
-    request->head = buf_make(0);
-    if (call == NULL) {
-        buf_free(&head);
+    struct upstream_call *call = call_new(upstream->engine);
+    if (call == NULL)
         return NULL;
-    }
     call->upstream = upstream;
-    call->head = head;
     call->body = request->body;
     call->idempotent = request->idempotent;
     call->handler = request->handler;
@@ -331,12 +408,17 @@ struct upstream_call *upstream_start(struct upstream *upstream, struct upstream_
     call->timer.fn = call_on_timer;
     /* A small body goes out in one system call with its head. */
     if (call->body.len > 0 && call->body.len <= UPSTREAM_JOIN_BYTES &&
-        buf_append(&call->head, call->body) == 0)
+        buf_append(request->head, call->body) == 0)
         call->body = (struct str){0};
+    call->head = buf_str(request->head);
+    call->total = call->head.len + call->body.len;
     if (upstream_dispatch(call, false) < 0) {
         call_free(call);
         return NULL;
     }
+    if (keep_head(call) < 0)
+        return upstream_cancel(call);
+    buf_clear(request->head);
     return call;
 }
 

@@ -13,13 +13,19 @@
 /* How long an idle connection is kept when the server names no time (Keep-Alive: timeout=N): less
  * than the 5 s after which common MCP servers close theirs, so that no request meets the close. */
 #define UPSTREAM_IDLE_MS 4000
+/* Ended calls whose memory is kept for the next ones. */
+#define UPSTREAM_SPARE_CALLS 64
 
 struct upstream_engine {
     struct loop *loop;
     struct curl_loop *curl;
     struct list upstreams;
     struct upstream_engine_stats stats;
-    char scratch[UPSTREAM_READ_BYTES];
+    struct list spare_calls; /* to be used again */
+    unsigned n_spare_calls;
+    struct buf request_head;           /* the one that is written */
+    struct http1_response_head head;   /* the one that was read last */
+    char scratch[UPSTREAM_READ_BYTES]; /* the last read */
 };
 
 struct upstream {
@@ -40,8 +46,9 @@ struct upstream_conn {
     struct list node;
     struct upstream *upstream;
     enum conn_state state;
-    CURL *easy;
+    CURL *easy;    /* NULL once a plain TCP connection is ours */
     CURLSH *share; /* TLS: libcurl's connection cache, of this connection alone */
+    int fd;        /* plain TCP: owned once it is connected; else -1 */
     struct watch watch;
     struct timer timer; /* idle: expiry */
     struct upstream_call *call;
@@ -56,9 +63,11 @@ struct upstream_call {
     struct list node; /* in upstream.waiting */
     struct upstream *upstream;
     struct upstream_conn *conn;
-    struct buf head;
+    struct str head; /* while it may still be sent: the caller's, then KEPT */
+    struct buf kept; /* a head that could not leave at once, or may leave twice */
     struct str body;
-    size_t sent;      /* of head and body together */
+    size_t total; /* bytes of head and body together */
+    size_t sent;
     bool send_broken; /* the server takes no more; only what it has said is still read */
     bool idempotent;
     const struct upstream_handler *handler;
@@ -76,9 +85,8 @@ struct upstream_call {
 };
 
 /* upstream.c */
-/* Bytes over a connection, as curl_easy_send() and curl_easy_recv() have it. Those look the
- * connection up among all that libcurl knows, which grows with every open stream; so only TLS,
- * which needs libcurl's state, goes through them, and plain TCP straight to the socket. */
+/* Bytes over a connection, as curl_easy_send() and curl_easy_recv() have it. TLS needs libcurl's
+ * state and goes through them; plain TCP goes to the socket, which is ours. */
 CURLcode conn_send(struct upstream_conn *conn, struct str bytes, size_t *ret_n);
 CURLcode conn_recv(struct upstream_conn *conn, char *bytes, size_t len, size_t *ret_n);
 void conn_free(struct upstream_conn *conn);
@@ -91,6 +99,8 @@ void call_connected(struct upstream_call *call);
 void call_connect_failed(struct upstream_call *call, CURLcode rc);
 void call_on_event(struct upstream_conn *conn, uint32_t events);
 void call_on_timer(struct timer *timer);
+/* Memory of an ended call that was kept. */
+void call_free_spares(struct upstream_engine *engine);
 void call_finish(struct upstream_call *call, enum upstream_rc rc, const char *detail);
 
 #endif

@@ -7,12 +7,9 @@
 /* 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"=" */
 static bool is_b64token(struct str s)
 {
-    size_t i = chars_run(s.ptr, s.len, CHARS_B64TOKEN);
-    if (i == 0)
-        return false;
-    while (i < s.len && s.ptr[i] == '=')
-        i++;
-    return i == s.len;
+    while (s.len > 0 && s.ptr[s.len - 1] == '=')
+        s.len--;
+    return s.len > 0 && chars_all_b64token(s);
 }
 
 enum bearer_rc bearer_parse(struct str value, struct str *ret_token)

@@ -81,3 +81,36 @@ size_t chars_value_run(const char *bytes, size_t len)
     }
     return i;
 }
+
+/* A vector of bytes: what the processor has for it is the compiler's business. */
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
+
+/* 0xff for each byte of CHARS_B64TOKEN, 0 for each other one. '-' to '9' is one range of the ASCII
+ * table, "-./" and the digits; below it there is only '+', above the letters only '~'. */
+static inline bytes16 match_b64token(bytes16 x)
+{
+    bytes16 letter = (x | 0x20) - 'a';
+    bytes16 low = x - '-';
+    return (bytes16)((letter < 26) | (low < '9' - '-' + 1) | (x == '+') | (x == '_') | (x == '~'));
+}
+
+static inline bytes16 load16(const char *bytes)
+{
+    bytes16 x;
+    memcpy(&x, bytes, sizeof(x));
+    return x;
+}
+
+bool chars_all_b64token(struct str s)
+{
+    const size_t step = sizeof(bytes16);
+    if (s.len < step)
+        return chars_run(s.ptr, s.len, CHARS_B64TOKEN) == s.len;
+    /* The last step reads some bytes once more. */
+    bytes16 good = match_b64token(load16(s.ptr + s.len - step));
+    for (size_t i = 0; i + step <= s.len; i += step)
+        good &= match_b64token(load16(s.ptr + i));
+    uint64_t halves[2];
+    memcpy(halves, &good, sizeof(halves));
+    return (halves[0] & halves[1]) == UINT64_MAX;
+}

@@ -38,6 +38,9 @@ static inline size_t chars_run(const char *bytes, size_t len, unsigned class)
 /* The same for CHARS_VALUE, eight bytes at a time: values are most of a head. */
 size_t chars_value_run(const char *bytes, size_t len);
 
+/* Every byte is of CHARS_B64TOKEN, sixteen at a time: a token is most of a request. */
+bool chars_all_b64token(struct str s);
+
 /* At least one byte, all of CLASS. */
 static inline bool chars_all(struct str s, unsigned class)
 {

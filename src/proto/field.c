@@ -6,6 +6,9 @@
 #include "base/err.h"
 #include "proto/chars_int.h"
 
+/* A look-up is made for either spelling, and each of its parts with it. */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 struct field_row {
     struct str name;
     unsigned flags;
@@ -47,51 +50,71 @@ static const uint8_t first_of_length[] = {
     [30] = FIELD_ACCESS_CONTROL_REQUEST_HEADERS,
 };
 
-/* '_' as '-', letters in lower case. */
-static char fold(char c)
+/* The eight bytes with letters in lower case and, with FOLDED, '_' as '-'. */
+ALWAYS_INLINE uint64_t spell8(uint64_t eight, bool folded)
 {
-    return c == '_' ? '-' : ascii_lower(c);
+    uint64_t lower = ascii_lower8(eight);
+    if (!folded)
+        return lower;
+    /* Zero where there is a '_'; then the high bit is set there and nowhere else. */
+    uint64_t other = lower ^ (ASCII_ONES * '_');
+    uint64_t low = other & ~ASCII_HIGHS;
+    uint64_t found = ~((low + ~ASCII_HIGHS) | other) & ASCII_HIGHS;
+    return lower ^ ((found >> 7) * ('_' ^ '-'));
+}
+
+/* LEN bytes at NAME are those at KNOWN, which is spelled as spell8() leaves it. */
+ALWAYS_INLINE bool name_is(const char *name, const char *known, size_t len, bool folded)
+{
+    const size_t step = sizeof(uint64_t);
+    for (; len > step; len -= step, name += step, known += step)
+        if (spell8(ascii_load8(name, step), folded) != ascii_load8(known, step))
+            return false;
+    return spell8(ascii_load8(name, len), folded) == ascii_load8(known, len);
 }
 
 bool field_fold_eq(struct str a, struct str b)
 {
+    const size_t step = sizeof(uint64_t);
+    size_t i = 0;
     if (a.len != b.len)
         return false;
-    for (size_t i = 0; i < a.len; i++)
-        if (fold(a.ptr[i]) != fold(b.ptr[i]))
+    for (; i < a.len; i += step) {
+        size_t len = size_min(a.len - i, step);
+        if (spell8(ascii_load8(a.ptr + i, len), true) != spell8(ascii_load8(b.ptr + i, len), true))
             return false;
+    }
     return true;
 }
 
-typedef bool name_eq(struct str a, struct str b);
-
-static enum field_id lookup_family(struct str name, name_eq *eq)
+ALWAYS_INLINE enum field_id lookup_family(struct str name, bool folded)
 {
     for (unsigned id = FIELD_ACCESS_CONTROL_OTHER; id < FIELD_ID_COUNT; id++)
-        if (eq(str_head(name, table[id].name.len), table[id].name))
+        if (name.len >= table[id].name.len &&
+            name_is(name.ptr, table[id].name.ptr, table[id].name.len, folded))
             return (enum field_id)id;
     return FIELD_OTHER;
 }
 
-static enum field_id lookup(struct str name, name_eq *eq)
+ALWAYS_INLINE enum field_id lookup(struct str name, bool folded)
 {
     unsigned id = name.len < ARRAY_LEN(first_of_length) ? first_of_length[name.len] : FIELD_OTHER;
     for (; id != FIELD_OTHER && table[id].name.len == name.len; id++)
         /* The last byte tells most of them apart; it is never one that folding changes. */
         if (ascii_lower(name.ptr[name.len - 1]) == table[id].name.ptr[name.len - 1] &&
-            eq(name, table[id].name))
+            name_is(name.ptr, table[id].name.ptr, name.len, folded))
             return (enum field_id)id;
-    return lookup_family(name, eq);
+    return lookup_family(name, folded);
 }
 
 enum field_id field_lookup(struct str name)
 {
-    return lookup(name, str_eq_nocase);
+    return lookup(name, false);
 }
 
 enum field_id field_lookup_folded(struct str name)
 {
-    return lookup(name, field_fold_eq);
+    return lookup(name, true);
 }
 
 unsigned field_flags(enum field_id id)

@@ -5,7 +5,8 @@
 #include <assert.h>
 
 #include "proto/chars_int.h"
-#include "proto/field.h"
+
+_Static_assert(FIELD_ID_COUNT <= UINT8_MAX, "http1_response_head.ids");
 
 const char *http1_response_rc_name(enum http1_response_rc rc)
 {
@@ -24,6 +25,14 @@ const char *http1_response_rc_name(enum http1_response_rc rc)
         [HTTP1_RESPONSE_TRUNCATED] = "truncated",
     };
     return names[rc];
+}
+
+size_t http1_response_find(const struct http1_response_head *head, enum field_id id)
+{
+    size_t i = 0;
+    while (i < head->n_fields && head->ids[i] != id)
+        i++;
+    return i;
 }
 
 /* What the fields say together; filled while they are read. */
@@ -82,19 +91,37 @@ static uint32_t keep_alive_timeout(struct str value)
 }
 
 static enum http1_response_rc on_field(struct http1_response_head *head, struct framing *framing,
-                                       struct http1_field field)
+                                       enum field_id id, struct str value)
 {
-    enum field_id id = field_lookup(field.name);
     if (id == FIELD_CONTENT_LENGTH)
-        return on_length(framing, field.value);
+        return on_length(framing, value);
     if (id == FIELD_TRANSFER_ENCODING)
-        return on_encoding(framing, field.value);
+        return on_encoding(framing, value);
     if (id == FIELD_KEEP_ALIVE)
-        head->keep_alive_timeout_s = keep_alive_timeout(field.value);
+        head->keep_alive_timeout_s = keep_alive_timeout(value);
     if (id == FIELD_CONNECTION) {
-        framing->close |= field_list_has(field.value, STR("close"));
-        framing->keep_alive |= field_list_has(field.value, STR("keep-alive"));
+        framing->close |= field_list_has(value, STR("close"));
+        framing->keep_alive |= field_list_has(value, STR("keep-alive"));
     }
+    return HTTP1_RESPONSE_OK;
+}
+
+/* Takes the field line at the start of *REST. Every line of a head ends in CRLF and no LF is
+ * without its CR (find_empty_line()), so that the first byte that may not stand in a value is the
+ * end of the line, or a fault. */
+static enum http1_response_rc take_field(struct str *rest, struct http1_field *ret_field)
+{
+    const char *line = rest->ptr;
+    size_t name_len = chars_run(line, rest->len, CHARS_TOKEN);
+    if (name_len == 0 || name_len == rest->len || line[name_len] != ':')
+        return HTTP1_RESPONSE_FIELD;
+    size_t start = name_len + 1;
+    size_t end = start + chars_value_run(line + start, rest->len - start);
+    if (rest->len - end < 2 || line[end] != '\r' || line[end + 1] != '\n')
+        return HTTP1_RESPONSE_VALUE;
+    ret_field->name = str_make(line, name_len);
+    ret_field->value = str_trim(str_make(line + start, end - start));
+    *rest = str_make(line + end + 2, rest->len - end - 2);
     return HTTP1_RESPONSE_OK;
 }
 
@@ -102,51 +129,50 @@ static enum http1_response_rc on_field(struct http1_response_head *head, struct 
 static enum http1_response_rc parse_fields(struct str *rest, struct http1_response_head *head,
                                            struct framing *framing)
 {
-    for (struct str line = take_line(rest); line.len > 0; line = take_line(rest)) {
-        size_t name_len = chars_run(line.ptr, line.len, CHARS_TOKEN);
-        if (name_len == 0 || name_len == line.len || line.ptr[name_len] != ':')
-            return HTTP1_RESPONSE_FIELD;
-        struct http1_field field = {
-            .name = str_head(line, name_len),
-            .value = str_trim(str_from(line, name_len + 1)),
-        };
-        if (!field_is_value(field.value))
-            return HTTP1_RESPONSE_VALUE;
+    while (rest->len < 2 || rest->ptr[0] != '\r' || rest->ptr[1] != '\n') {
+        struct http1_field field;
+        enum http1_response_rc rc = take_field(rest, &field);
+        if (rc != HTTP1_RESPONSE_OK)
+            return rc;
         if (head->n_fields == HTTP1_RESPONSE_MAX_FIELDS)
             return HTTP1_RESPONSE_HEAD_SIZE;
+        enum field_id id = field_lookup(field.name);
+        head->ids[head->n_fields] = (uint8_t)id;
         head->fields[head->n_fields++] = field;
-        enum http1_response_rc rc = on_field(head, framing, field);
+        rc = on_field(head, framing, id, field.value);
         if (rc != HTTP1_RESPONSE_OK)
             return rc;
     }
+    *rest = str_from(*rest, 2);
     return HTTP1_RESPONSE_OK;
 }
 
 /* RFC 9112 4: HTTP-version SP status-code SP [reason-phrase]; the last SP may be missing. */
 static enum http1_response_rc parse_status_line(struct str *rest, struct http1_response_head *head)
 {
+    enum { VERSION_LEN = 8, CODE_LEN = 3 };
     struct str line = take_line(rest);
-    if (!str_has_prefix(line, STR("HTTP/")))
-        return HTTP1_RESPONSE_STATUS_LINE;
-    struct str version = str_head(line, STR("HTTP/1.1").len);
-    head->minor_version = str_has_suffix(version, STR("1")) ? 1 : 0;
-    if (!str_eq(version, head->minor_version == 1 ? STR("HTTP/1.1") : STR("HTTP/1.0")))
-        return HTTP1_RESPONSE_VERSION;
+    struct str version = str_head(line, VERSION_LEN);
+    head->minor_version = str_eq(version, STR("HTTP/1.1")) ? 1 : 0;
+    if (head->minor_version == 0 && !str_eq(version, STR("HTTP/1.0")))
+        return str_has_prefix(line, STR("HTTP/")) ? HTTP1_RESPONSE_VERSION
+                                                  : HTTP1_RESPONSE_STATUS_LINE;
 
-    struct str tail = str_from(line, version.len);
-    struct str digits = str_head(str_from(tail, 1), 3);
-    struct str reason = str_from(tail, 4);
-    uint64_t status = 0;
-    if (!str_has_prefix(tail, STR(" ")) || digits.len != 3 || str_to_u64(digits, 999, &status) != 0)
+    struct str tail = str_from(line, VERSION_LEN);
+    if (tail.len < 1 + CODE_LEN || tail.ptr[0] != ' ' || !ascii_is_digit(tail.ptr[1]) ||
+        !ascii_is_digit(tail.ptr[2]) || !ascii_is_digit(tail.ptr[3]))
         return HTTP1_RESPONSE_STATUS_LINE;
+    struct str reason = str_from(tail, 1 + CODE_LEN);
     if (reason.len > 0 && reason.ptr[0] != ' ')
         return HTTP1_RESPONSE_STATUS_LINE;
     if (chars_value_run(reason.ptr, reason.len) != reason.len)
         return HTTP1_RESPONSE_STATUS_LINE;
+    unsigned status = (unsigned)(tail.ptr[1] - '0') * 100 + (unsigned)(tail.ptr[2] - '0') * 10 +
+                      (unsigned)(tail.ptr[3] - '0');
     /* 101 would turn the connection into something else; we never ask for that. */
     if (status < 100 || status > 599 || status == 101)
         return HTTP1_RESPONSE_STATUS;
-    head->status = (unsigned)status;
+    head->status = status;
     return HTTP1_RESPONSE_OK;
 }
 

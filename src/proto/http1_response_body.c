@@ -114,21 +114,52 @@ static struct str take_counted(struct http1_body *body, struct str bytes)
     return str_head(bytes, run);
 }
 
+/* A size line that is here as a whole and has no extension, read in one go as step_framing() would
+ * read it. Returns its length; 0: it is not so simple, or not all here. */
+static size_t take_size_line(struct http1_body *body, struct str bytes)
+{
+    static const size_t max_digits = 7; /* no overflow to look for */
+    size_t n = 0;
+    uint64_t size = 0;
+    for (; n < bytes.len && n < max_digits && chars_is(bytes.ptr[n], CHARS_HEX); n++)
+        size = size << 4 | chars_hex_value(bytes.ptr[n]);
+    if (n == 0 || bytes.len - n < 2 || bytes.ptr[n] != '\r' || bytes.ptr[n + 1] != '\n')
+        return 0;
+    body->left = size;
+    body->extra = 0;
+    body->state = size > 0 ? CHUNK_DATA : CHUNK_TRAILER;
+    return n + 2;
+}
+
+/* The line end behind a chunk, when both of its bytes are here. */
+static size_t take_chunk_end(struct http1_body *body, struct str bytes)
+{
+    if (bytes.len < 2 || bytes.ptr[0] != '\r' || bytes.ptr[1] != '\n')
+        return 0;
+    body->state = CHUNK_SIZE;
+    return 2;
+}
+
 static enum http1_response_rc feed_chunked(struct http1_body *body, struct str bytes,
                                            struct str *ret_data, size_t *ret_used)
 {
     size_t at = 0;
     struct str data = str_head(bytes, 0);
+    if (body->state == CHUNK_SIZE && body->digits == 0)
+        at = take_size_line(body, bytes);
     while (at < bytes.len && !body->done && body->state != CHUNK_DATA)
         if (!step_framing(body, bytes.ptr[at++]))
             return HTTP1_RESPONSE_CHUNK;
     if (at < bytes.len && !body->done) {
         data = take_counted(body, str_from(bytes, at));
-        if (body->left == 0)
+        at += data.len;
+        if (body->left == 0) {
             body->state = CHUNK_DATA_CR;
+            at += take_chunk_end(body, str_from(bytes, at));
+        }
     }
     *ret_data = data;
-    *ret_used = at + data.len;
+    *ret_used = at;
     return HTTP1_RESPONSE_OK;
 }
 

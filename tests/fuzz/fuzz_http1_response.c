@@ -38,6 +38,19 @@ static struct head_result read_head(struct str bytes, size_t cut, size_t step)
     }
 }
 
+/* Each field is known by the name that it has. */
+static void assert_ids(struct str bytes)
+{
+    struct http1_response_head head;
+    size_t scanned = 0;
+    size_t used = 0;
+    assert(http1_response_head(bytes, &scanned, &head, &used) == HTTP1_RESPONSE_OK && used > 0);
+    for (size_t i = 0; i < head.n_fields; i++) {
+        assert(head.ids[i] == field_lookup(head.fields[i].name));
+        assert(field_is_name(head.fields[i].name) && field_is_value(head.fields[i].value));
+    }
+}
+
 static void assert_same_head(const struct head_result *a, struct str bytes, size_t cut, size_t step)
 {
     struct head_result other = read_head(bytes, cut, step);
@@ -131,6 +144,7 @@ static void check_answer(struct str bytes, size_t cut)
     if (whole.rc != HTTP1_RESPONSE_OK || whole.used == 0)
         return;
     assert(whole.head.status >= 200 && whole.head.status <= 599);
+    assert_ids(bytes);
     check_body(&whole.head, str_from(bytes, whole.used), cut);
 }
 

@@ -158,6 +158,59 @@ static void buf_consume_removes_from_the_beginning(void **state)
     buf_free(&buf);
 }
 
+/* The rule for one byte that is no part of a longer character. */
+static void append_byte_as_json(struct buf *out, unsigned char byte)
+{
+    if (byte == '"' || byte == '\\')
+        (void)buf_printf(out, "\\%c", byte);
+    else if (byte == '\n' || byte == '\r' || byte == '\t')
+        (void)buf_printf(out, "\\%c", byte == '\n' ? 'n' : byte == '\r' ? 'r' : 't');
+    else if (byte < 0x20 || byte == 0x7f)
+        (void)buf_printf(out, "\\u%04x", byte);
+    else if (byte >= 0x80)
+        (void)buf_append(out, STR("\\ufffd"));
+    else
+        (void)buf_append_char(out, (char)byte);
+}
+
+static void buf_append_json_escapes_every_byte_at_every_place(void **state)
+{
+    (void)state;
+    struct buf expected = buf_make(256);
+    struct buf buf = buf_make(256);
+    char bytes[21];
+    for (int byte = 0; byte < 256; byte++) {
+        for (size_t at = 0; at < sizeof(bytes); at++) {
+            memset(bytes, ' ', sizeof(bytes));
+            bytes[at] = (char)byte;
+            buf_clear(&buf);
+            buf_clear(&expected);
+            for (size_t i = 0; i < sizeof(bytes); i++)
+                append_byte_as_json(&expected, (unsigned char)bytes[i]);
+            assert_int_equal(buf_append_json(&buf, str_make(bytes, sizeof(bytes))), 0);
+            if (!str_eq(buf_str(&buf), buf_str(&expected)))
+                fail_msg("0x%02x at %zu: %.*s", (unsigned)byte, at, STR_ARG(buf_str(&buf)));
+        }
+    }
+    buf_free(&buf);
+    buf_free(&expected);
+}
+
+/* What a terminating NUL took is no room for content. */
+static void buf_printf_leaves_the_ceiling_where_it_is(void **state)
+{
+    (void)state;
+    struct buf buf = buf_make(6);
+    assert_int_equal(buf_printf(&buf, "%s", "abcdef"), 0);
+    assert_int_equal(buf_append_char(&buf, 'g'), -EMSGSIZE);
+    assert_true(str_eq(buf_str(&buf), STR("abcdef")));
+    buf_clear(&buf);
+    assert_int_equal(buf_printf(&buf, "%s", "ghijkl"), 0);
+    assert_int_equal(buf_append(&buf, STR("m")), -EMSGSIZE);
+    assert_true(str_eq(buf_str(&buf), STR("ghijkl")));
+    buf_free(&buf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +223,8 @@ int main(void)
         cmocka_unit_test(buf_printf_fills_the_ceiling_and_refuses_one_more),
         cmocka_unit_test(buf_append_json_escapes),
         cmocka_unit_test(buf_consume_removes_from_the_beginning),
+        cmocka_unit_test(buf_append_json_escapes_every_byte_at_every_place),
+        cmocka_unit_test(buf_printf_leaves_the_ceiling_where_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

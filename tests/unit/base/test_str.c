@@ -274,6 +274,36 @@ static void str_is_utf8_follows_rfc_3629(void **state)
             fail_msg("%s", rows[i].why);
 }
 
+/* The rule spelled out: byte by byte, only letters fold. */
+static bool is_same_letter(char a, char b)
+{
+    return a == b || (ascii_is_alpha(a) && ascii_is_alpha(b) && (a | 0x20) == (b | 0x20));
+}
+
+static void str_eq_nocase_compares_every_byte_at_every_place(void **state)
+{
+    (void)state;
+    char a[19];
+    char b[19];
+    for (size_t len = 1; len <= sizeof(a); len++) {
+        for (size_t at = 0; at < len; at++) {
+            /* Neighbours from which a carry could come. */
+            memset(a, at % 2 == 0 ? 0xff : '@', sizeof(a));
+            memcpy(b, a, sizeof(a));
+            for (int x = 0; x < 256; x++) {
+                a[at] = (char)x;
+                for (int y = len > 9 ? x & 0x5f : 0; y<256; y += len> 9 ? 0x20 : 1) {
+                    b[at] = (char)y;
+                    if (str_eq_nocase(str_make(a, len), str_make(b, len)) !=
+                        is_same_letter(a[at], b[at]))
+                        fail_msg("0x%02x and 0x%02x at %zu of %zu", (unsigned)x, (unsigned)y, at,
+                                 len);
+                }
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +318,7 @@ int main(void)
         cmocka_unit_test(str_to_cstr_copies_and_terminates),
         cmocka_unit_test(str_distance_counts_edits),
         cmocka_unit_test(str_is_utf8_follows_rfc_3629),
+        cmocka_unit_test(str_eq_nocase_compares_every_byte_at_every_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,12 +63,32 @@ static void chars_value_run_stops_at_every_control_byte_at_every_place(void **st
     assert_int_equal(chars_value_run(bytes, 0), 0);
 }
 
+static void chars_all_b64token_refuses_every_other_byte_at_every_place(void **state)
+{
+    (void)state;
+    char bytes[50];
+    for (int byte = 0; byte < 256; byte++) {
+        char c = (char)byte;
+        bool allowed =
+            ascii_is_alpha(c) || ascii_is_digit(c) || (c != '\0' && strchr("-._~+/", c) != NULL);
+        for (size_t at = 0; at < sizeof(bytes); at++) {
+            memset(bytes, at % 2 == 0 ? 'A' : '~', sizeof(bytes));
+            bytes[at] = c;
+            for (size_t len = at + 1; len <= sizeof(bytes); len++)
+                if (chars_all_b64token(str_make(bytes, len)) != allowed)
+                    fail_msg("0x%02x at %zu of %zu", (unsigned)byte, at, len);
+            assert_true(chars_all_b64token(str_make(bytes, at)));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chars_class_has_exactly_the_bytes_of_the_rfc),
         cmocka_unit_test(chars_class_knows_hexadecimal_digits_and_their_values),
         cmocka_unit_test(chars_value_run_stops_at_every_control_byte_at_every_place),
+        cmocka_unit_test(chars_all_b64token_refuses_every_other_byte_at_every_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

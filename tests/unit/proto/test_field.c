@@ -246,6 +246,54 @@ static void field_append_value_refuses_controls_and_encodes_the_rest(void **stat
     }
 }
 
+static char fold(char c)
+{
+    return c == '_' ? '-' : ascii_lower(c);
+}
+
+static void field_fold_eq_compares_every_byte_at_every_place(void **state)
+{
+    (void)state;
+    char a[17];
+    char b[17];
+    for (size_t len = 1; len <= sizeof(a); len++) {
+        for (size_t at = 0; at < len; at++) {
+            memset(a, at % 2 == 0 ? 0xff : '_', sizeof(a));
+            memcpy(b, a, sizeof(a));
+            for (int x = 0; x < 256; x++) {
+                a[at] = (char)x;
+                for (int y = 0; y<256; y += len> 9 ? 1 + (x + y) % 7 : 1) {
+                    b[at] = (char)y;
+                    if (field_fold_eq(str_make(a, len), str_make(b, len)) !=
+                        (fold(a[at]) == fold(b[at])))
+                        fail_msg("0x%02x and 0x%02x at %zu of %zu", (unsigned)x, (unsigned)y, at,
+                                 len);
+                }
+            }
+        }
+    }
+}
+
+/* One byte of a known name replaced by any other: the same answer as from a search of the table. */
+static void field_lookup_takes_no_other_byte_for_that_of_a_name(void **state)
+{
+    (void)state;
+    for (unsigned id = FIELD_OTHER + 1; id < FIELD_ACCESS_CONTROL_OTHER; id++) {
+        char name[64];
+        struct str known = field_name((enum field_id)id);
+        for (size_t at = 0; at < known.len; at++) {
+            memcpy(name, known.ptr, known.len);
+            for (int byte = 0; byte < 256; byte++) {
+                name[at] = (char)byte;
+                bool same = ascii_lower(name[at]) == known.ptr[at];
+                bool folded = fold(name[at]) == known.ptr[at];
+                assert_int_equal(field_lookup(str_make(name, known.len)) == id, same);
+                assert_int_equal(field_lookup_folded(str_make(name, known.len)) == id, folded);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +308,8 @@ int main(void)
         cmocka_unit_test(field_media_type_ignores_parameters_and_case),
         cmocka_unit_test(field_is_json_type_takes_utf_8_only),
         cmocka_unit_test(field_append_value_refuses_controls_and_encodes_the_rest),
+        cmocka_unit_test(field_fold_eq_compares_every_byte_at_every_place),
+        cmocka_unit_test(field_lookup_takes_no_other_byte_for_that_of_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
