@@ -3,7 +3,9 @@
  *
  * A logger belongs to one thread. Lines are collected and written in one go by log_flush(), which
  * never blocks: what the descriptor does not take is dropped and counted, and the count is the next
- * line. Callers never pass a token, a code, a secret or a query; log_field values are escaped. */
+ * line. Its owner flushes when log_is_due() says so, and LOG_DELAY_MS after the first line that
+ * waits: a busy thread writes many lines at once, and a crash loses no more than those.
+ * Callers never pass a token, a code, a secret or a query; log_field values are escaped. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -17,6 +19,18 @@
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 enum log_format { LOG_FORMAT_JSON, LOG_FORMAT_TEXT };
 
+#define LOG_BATCH_BYTES (16U * 1024) /* lines that are worth a write */
+#define LOG_DELAY_MS 10              /* a line waits no longer than this for others */
+
+/* How the descriptor is kept from blocking: it may be shared with others, so its flags are not ours
+ * to change. */
+enum log_target {
+    LOG_TARGET_OTHER,  /* asked by poll() before each write */
+    LOG_TARGET_FILE,   /* takes everything at once */
+    LOG_TARGET_SOCKET, /* MSG_DONTWAIT */
+    LOG_TARGET_PIPE,   /* RWF_NOWAIT; as OTHER when the kernel does not know it for pipes */
+};
+
 /* The part of a time down to the second, made once per second; zeroed at birth. */
 struct log_stamp {
     int64_t second;
@@ -27,8 +41,11 @@ struct log {
     int fd;
     enum log_level level;
     enum log_format format;
+    enum log_target target;
     bool colour; /* text format only */
+    bool urgent; /* a warning or an error has not been written yet */
     struct buf pending;
+    size_t due_bytes; /* of what waits: so many are worth an attempt to write */
     struct log_stamp stamp;
     uint64_t dropped;       /* lines lost since the last report */
     uint64_t dropped_total; /* lines lost in all, for the metrics */
@@ -68,7 +85,14 @@ void log_write(struct log *log, const struct clock *when, enum log_level level, 
         }                                                                                  \
     } while (0)
 
+/* Writes what waits, as far as the descriptor takes it. */
 void log_flush(struct log *log);
+/* There is a batch, or something urgent. What the descriptor did not take is tried again with the
+ * next batch. */
+static inline bool log_is_due(const struct log *log)
+{
+    return log->urgent || log->pending.len >= log->due_bytes;
+}
 
 /* Appends WHEN in UTC with milliseconds (RFC 3339): "2026-11-21T03:00:00.123Z". */
 void log_append_time(struct log_stamp *stamp, const struct clock *when, struct buf *out);

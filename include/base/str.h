@@ -100,14 +100,25 @@ bool str_has_prefix_nocase(struct str s, struct str prefix);
 bool str_has_suffix(struct str s, struct str suffix);
 
 /* The part from byte START on; empty at the end when START is past it. */
-struct str str_from(struct str s, size_t start);
+static inline struct str str_from(struct str s, size_t start)
+{
+    size_t skip = start < s.len ? start : s.len;
+    return s.ptr == NULL ? s : str_make(s.ptr + skip, s.len - skip);
+}
 /* At most LEN bytes of the beginning. */
-struct str str_head(struct str s, size_t len);
+static inline struct str str_head(struct str s, size_t len)
+{
+    return str_make(s.ptr, len < s.len ? len : s.len);
+}
 /* Without SP and HTAB at both ends (OWS of RFC 9110 5.6.3). */
 struct str str_trim(struct str s);
 
 /* Index of the first C, or -1. */
-ptrdiff_t str_find_char(struct str s, char c);
+static inline ptrdiff_t str_find_char(struct str s, char c)
+{
+    const char *hit = s.len > 0 ? (const char *)memchr(s.ptr, c, s.len) : NULL;
+    return hit == NULL ? -1 : hit - s.ptr;
+}
 
 /* Splits at SEP: takes the part before the first SEP from *REST into *RET_PART and moves *REST
  * behind it. False when REST is absent, which it is after the last part: "a," gives "a" and "", the

@@ -53,6 +53,7 @@ struct worker {
     struct buf audit_record; /* the one that is being written */
     struct log_stamp audit_stamp;
     struct log log;
+    struct timer log_timer; /* for lines that wait */
     struct rng rng;
     struct list txns;
     struct list marked;

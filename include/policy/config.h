@@ -175,7 +175,8 @@ struct route {
     enum authorize_on authorize_on;
     const struct rule *rules;
     size_t n_rules;
-    bool default_allows; /* a call that no rule matches */
+    const struct rules_index *rules_index; /* of these rules (policy/rules.h); NULL: none */
+    bool default_allows;                   /* a call that no rule matches */
     bool filters_lists;
     enum on_deny on_deny;
     bool binds_sessions;

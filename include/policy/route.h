@@ -14,15 +14,22 @@ enum route_kind {
     ROUTE_ASSERTION_KEYS, /* /.well-known/portcullis/jwks.json, when a route has an assertion */
 };
 
+struct route_table;
+
 struct route_match {
     enum route_kind kind;
     const struct route *route; /* NULL unless ROUTE_MCP or ROUTE_METADATA */
 };
 
+/* The routes of one config by their mount paths: what a look-up costs does not grow with their
+ * number. Immutable, so threads may share it. It borrows from CONFIG. NULL when memory is short. */
+struct route_table *route_table_new(const struct config_data *config);
+struct route_table *route_table_free(struct route_table *table); /* takes NULL, returns NULL */
+
 /* PATH is the raw path of the request target, without query. The mount path matches with and
  * without one final slash; so does the metadata path; the bare well-known path names the route
  * mounted at the root, else the first route. */
-struct route_match route_find(const struct config_data *config, struct str path);
+struct route_match route_find(const struct route_table *table, struct str path);
 
 /* True when ORIGIN (one Origin header value) may call the route: its own origin, one of the
  * configured ones, or any when "*" is. Compares scheme and host without case, and knows default

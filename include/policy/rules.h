@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/str.h"
@@ -62,6 +63,22 @@ struct decision rules_judge(const struct route *route, const struct caller *call
  * scope-token gets there. 0 or -errno. */
 int rules_append_needed(const struct route *route, const struct decision *decision,
                         const struct mcp_call *call, struct buf *out);
+
+/* Finds the first rule that matches without trying them one by one: the decisions are the same, and
+ * cost little more with a thousand rules than with ten. Borrows from the rules of ROUTE; lives as
+ * long as ARENA; its size goes with that of the patterns. NULL when memory is short. Becomes
+ * route->rules_index; a route without one, or with one of other rules, tries them one by one. */
+const struct rules_index *rules_index_make(struct arena *arena, const struct route *route);
+
+/* One caller and many calls, such as the entries of a list: what the caller meets of a rule is
+ * found out once for all calls that the rule decides. Borrows all that it has. */
+struct rules_asker {
+    const struct route *route;
+    const struct caller *caller;
+    uint8_t *known; /* a byte for each rule of the route, 0 at first; private. NULL: none */
+};
+/* As rules_decide(). */
+struct decision rules_ask(const struct rules_asker *asker, const struct mcp_call *call);
 
 /* True when a call of this route can be denied by a rule or the default, so that lists have to be
  * filtered. */

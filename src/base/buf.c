@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/vec.h"
 
 #define BUF_FIRST_CAP 256
 
@@ -114,31 +115,28 @@ static const char *json_short_escape(char c)
     }
 }
 
-/* The high bit is set in the first byte that has to be looked at alone: a control character, DEL,
- * a quote, a backslash, or one that is not ASCII. (Bits behind the first one may be wrong.) */
-static uint64_t find_special(uint64_t x)
-{
-    uint64_t quote = x ^ (ASCII_ONES * '"');
-    uint64_t backslash = x ^ (ASCII_ONES * '\\');
-    uint64_t del = x ^ (ASCII_ONES * 0x7f);
-    return ((x - ASCII_ONES * 0x20) | (quote - ASCII_ONES) | (backslash - ASCII_ONES) |
-            (del - ASCII_ONES) | x) &
-           ASCII_HIGHS;
-}
-
+/* Stands for itself: no control character, no DEL, no quote, no backslash, and ASCII. */
 static bool json_is_plain(char c)
 {
     unsigned char u = (unsigned char)c;
     return u >= 0x20 && u < 0x7f && c != '"' && c != '\\';
 }
 
+static inline vec16 match_plain(vec16 x)
+{
+    return (vec16)((x >= 0x20) & (x < 0x7f) & (x != '"') & (x != '\\'));
+}
+
 /* How many bytes at the beginning of S stand for themselves. */
 static size_t json_plain_run(struct str s)
 {
+    const size_t step = sizeof(vec16);
     size_t i = 0;
-    for (; s.len - i >= sizeof(uint64_t); i += sizeof(uint64_t))
-        if (find_special(ascii_load8(s.ptr + i, sizeof(uint64_t))) != 0)
-            break;
+    while (s.len - i >= step && vec16_all(match_plain(vec16_load(s.ptr + i))))
+        i += step;
+    /* The rest, with some bytes once more. */
+    if (i > 0 && s.len - i < step && vec16_all(match_plain(vec16_load(s.ptr + s.len - step))))
+        return s.len;
     while (i < s.len && json_is_plain(s.ptr[i]))
         i++;
     return i;

@@ -3,6 +3,9 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,10 +17,31 @@
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
+static enum log_target target_of(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return LOG_TARGET_OTHER;
+    switch (st.st_mode & S_IFMT) {
+    case S_IFREG:
+        return LOG_TARGET_FILE;
+    case S_IFSOCK:
+        return LOG_TARGET_SOCKET;
+    case S_IFIFO:
+        return LOG_TARGET_PIPE;
+    default:
+        return LOG_TARGET_OTHER;
+    }
+}
+
 struct log log_make(int fd, enum log_level level, enum log_format format)
 {
-    return (struct log){
-        .fd = fd, .level = level, .format = format, .pending = buf_make(LOG_MAX_PENDING)};
+    return (struct log){.fd = fd,
+                        .level = level,
+                        .format = format,
+                        .target = target_of(fd),
+                        .pending = buf_make(LOG_MAX_PENDING),
+                        .due_bytes = LOG_BATCH_BYTES};
 }
 
 void log_append_time(struct log_stamp *stamp, const struct clock *when, struct buf *out)
@@ -141,24 +165,72 @@ void log_write(struct log *log, const struct clock *when, enum log_level level, 
         append_line(log, when, LOG_LEVEL_WARN, "log_lines_lost", lost, ARRAY_LEN(lost));
     }
     append_line(log, when, level, event, fields, n_fields);
+    log->urgent = log->urgent || level <= LOG_LEVEL_WARN;
 }
 
-/* True when the descriptor takes bytes without blocking; it may be a pipe that we share with others
- * and whose flags are not ours to change, so it is asked instead of being made non-blocking. */
-static bool fd_is_writable(int fd, int wait_ms)
+/* One write that does not block; with WAIT_MS it waits so long for the descriptor. -errno; -EAGAIN:
+ * it takes nothing now. */
+static ssize_t write_polled(int fd, const char *bytes, size_t len, int wait_ms)
 {
     struct pollfd pfd = {.fd = fd, .events = POLLOUT};
-    return poll(&pfd, 1, wait_ms) == 1 && (pfd.revents & POLLOUT) != 0;
+    if (poll(&pfd, 1, wait_ms) != 1 || (pfd.revents & POLLOUT) == 0)
+        return -EAGAIN;
+    ssize_t n = write(fd, bytes, len);
+    return n < 0 ? -errno : n;
 }
 
-/* A pipe that polls writable takes at least this much without blocking (PIPE_BUF, pipe(7)). */
+static ssize_t write_socket(int fd, const char *bytes, size_t len)
+{
+    ssize_t n = send(fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return n < 0 ? -errno : n;
+}
+
+static ssize_t write_pipe(struct log *log, const char *bytes, size_t len)
+{
+    const struct iovec part = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = len};
+    ssize_t n = pwritev2(log->fd, &part, 1, -1, RWF_NOWAIT);
+    if (n >= 0)
+        return n;
+    if (errno == EAGAIN || errno == EINTR || errno == EPIPE)
+        return -errno;
+    /* Linux before 6.5 does not have it for pipes, and a sandbox may forbid the call. */
+    log->target = LOG_TARGET_OTHER;
+    return write_polled(log->fd, bytes, len, 0);
+}
+
+static ssize_t write_file(int fd, const char *bytes, size_t len)
+{
+    ssize_t n = write(fd, bytes, len);
+    return n < 0 ? -errno : n;
+}
+
+static ssize_t write_some(struct log *log, const char *bytes, size_t len, int wait_ms)
+{
+    if (wait_ms > 0)
+        return write_polled(log->fd, bytes, len, wait_ms);
+    switch (log->target) {
+    case LOG_TARGET_FILE:
+        return write_file(log->fd, bytes, len);
+    case LOG_TARGET_SOCKET:
+        return write_socket(log->fd, bytes, len);
+    case LOG_TARGET_PIPE:
+        return write_pipe(log, bytes, len);
+    case LOG_TARGET_OTHER:
+        break;
+    }
+    return write_polled(log->fd, bytes, len, 0);
+}
+
+/* A pipe that polls writable takes at least this much without blocking, and takes it whole or not
+ * at all (PIPE_BUF, pipe(7)). */
 #define LOG_SAFE_WRITE 4096
 
 /* What to write in one go: whole lines, since others write to the same descriptor, and theirs must
- * not get into the middle of ours. */
+ * not get into the middle of ours. A file takes any number of them. */
 static size_t next_write(const struct log *log, size_t done)
 {
-    size_t len = size_min(log->pending.len - done, LOG_SAFE_WRITE);
+    size_t left = log->pending.len - done;
+    size_t len = log->target == LOG_TARGET_FILE ? left : size_min(left, LOG_SAFE_WRITE);
     const char *end = memrchr(log->pending.ptr + done, '\n', len);
     return end != NULL ? (size_t)(end + 1 - (log->pending.ptr + done)) : len;
 }
@@ -167,19 +239,21 @@ static void log_drain(struct log *log, int wait_ms)
 {
     size_t done = 0;
     while (done < log->pending.len) {
-        if (!fd_is_writable(log->fd, wait_ms))
-            break;
-        ssize_t n = write(log->fd, log->pending.ptr + done, next_write(log, done));
-        if (n < 0 && errno == EINTR)
+        ssize_t n = write_some(log, log->pending.ptr + done, next_write(log, done), wait_ms);
+        if (n == -EINTR)
             continue;
         if (n <= 0) {
-            if (n < 0 && errno != EAGAIN)
+            if (n < 0 && n != -EAGAIN)
                 done = log->pending.len; /* the descriptor is gone: the lines are, too */
             break;
         }
         done += (size_t)n;
     }
     buf_consume(&log->pending, done);
+    log->urgent = log->urgent && log->pending.len > 0;
+    /* Near the ceiling, where lines get lost, every turn tries. */
+    log->due_bytes =
+        size_min(log->pending.len, LOG_MAX_PENDING - 2 * LOG_BATCH_BYTES) + LOG_BATCH_BYTES;
 }
 
 void log_flush(struct log *log)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "base/vec.h"
 
 bool str_eq_nocase(struct str a, struct str b)
 {
@@ -35,17 +36,6 @@ bool str_has_suffix(struct str s, struct str suffix)
     return s.len >= suffix.len && str_eq(str_from(s, s.len - suffix.len), suffix);
 }
 
-struct str str_from(struct str s, size_t start)
-{
-    size_t skip = size_min(start, s.len);
-    return s.ptr == NULL ? s : str_make(s.ptr + skip, s.len - skip);
-}
-
-struct str str_head(struct str s, size_t len)
-{
-    return str_make(s.ptr, size_min(len, s.len));
-}
-
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t';
@@ -58,12 +48,6 @@ struct str str_trim(struct str s)
     while (s.len > 0 && is_blank(s.ptr[s.len - 1]))
         s.len--;
     return s;
-}
-
-ptrdiff_t str_find_char(struct str s, char c)
-{
-    const char *hit = s.len > 0 ? memchr(s.ptr, c, s.len) : NULL;
-    return hit == NULL ? -1 : hit - s.ptr;
 }
 
 bool str_split(struct str *rest, char sep, struct str *ret_part)
@@ -118,7 +102,14 @@ bool str_has_nul(struct str s)
 
 bool str_has_control(struct str s)
 {
-    for (size_t i = 0; i < s.len; i++)
+    const size_t step = sizeof(vec16);
+    size_t i = 0;
+    for (; s.len - i >= step; i += step) {
+        vec16 x = vec16_load(s.ptr + i);
+        if (!vec16_all((vec16)((x >= 0x20) & (x != 0x7f))))
+            return true;
+    }
+    for (; i < s.len; i++)
         if ((unsigned char)s.ptr[i] < 0x20 || s.ptr[i] == 0x7f)
             return true;
     return false;

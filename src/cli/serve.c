@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/footprint.h"
 #include "cli/cli.h"
 #include "gate/fleet.h"
 
@@ -9,6 +10,7 @@ static int run(int argc, char **argv)
     int status = cli_one_policy(&command_serve, argc, argv, &path);
     if (status >= 0)
         return status;
+    footprint_begin();
     if (cli_load_policy(path, &config) < 0)
         return CLI_USAGE;
     int r = fleet_run(&(struct fleet_options){

@@ -33,7 +33,8 @@ struct fleet {
     unsigned n_ended;
     struct server *admin;
     int admin_fd;
-    bool ready; /* said so in the log */
+    bool ready;   /* said so in the log */
+    bool settled; /* the pages that only the start needed were let go of */
     bool draining;
     /* Binds sessions while the policy has no session_secret: they end with the process. */
     uint8_t session_key[SESSION_KEY_LEN];

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/footprint.h"
 #include "gate/fleet_int.h"
 
 /* ---- snapshots ---- */
@@ -54,6 +55,9 @@ static void say_ready(struct fleet *fleet)
     fleet->ready = true;
     LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_INFO, "ready",
         LOG_INT("issuers", fleet->n_keepers));
+    if (!fleet->settled) /* the loader, the policy's reader and the first fetch are done */
+        (void)footprint_settle();
+    fleet->settled = true;
 }
 
 static void log_attempt(struct fleet *fleet, const struct jwks_keeper *keeper,

@@ -9,6 +9,27 @@
 
 #define STATUS_PARTIAL 206
 
+/* Whoever the list is for, before each of its entries. Lives as long as the transaction. */
+struct reader {
+    struct caller caller;
+    struct rules_asker asker;
+};
+
+static struct reader *make_reader(const struct txn *txn)
+{
+    struct arena *arena = exchange_arena(txn->exchange);
+    struct reader *reader = ARENA_NEW(arena, struct reader);
+    if (reader == NULL)
+        return NULL;
+    reader->caller = txn_caller(txn);
+    reader->asker = (struct rules_asker){
+        .route = txn->route,
+        .caller = &reader->caller,
+        .known = arena_zalloc(arena, txn->route->n_rules), /* without it, all takes longer */
+    };
+    return reader;
+}
+
 static bool may_use(void *ctx, enum mcp_list list, struct str name)
 {
     static const struct mcp_call calls[MCP_N_LISTS] = {
@@ -17,11 +38,10 @@ static bool may_use(void *ctx, enum mcp_list list, struct str name)
         [MCP_LIST_RESOURCES] = {.method = STR_INIT("resources/read"), .target = MCP_RESOURCE},
         [MCP_LIST_TEMPLATES] = {.method = STR_INIT("resources/read"), .target = MCP_RESOURCE},
     };
-    const struct txn *txn = ctx;
-    const struct caller caller = txn_caller(txn);
+    const struct reader *reader = ctx;
     struct mcp_call call = calls[list];
     call.name = name;
-    return rules_decide(txn->route, &caller, &call).verdict == VERDICT_ALLOW;
+    return rules_ask(&reader->asker, &call).verdict == VERDICT_ALLOW;
 }
 
 static void refuse_list(struct txn *txn, enum list_filter_reason reason)
@@ -68,13 +88,21 @@ static bool is_unreadable(const struct txn *txn, const struct http1_response_hea
            (!txn->relay.events && !relay_has_media_type(head, STR("application/json")));
 }
 
+static struct list_filter *make_filter(struct txn *txn)
+{
+    const struct mcp_list_filter lists = {.lists = MCP_ALL_LISTS,
+                                          .may = may_use,
+                                          .ctx = make_reader(txn),
+                                          .max_bytes = txn->route->max_inspect_bytes};
+    if (lists.ctx == NULL)
+        return NULL;
+    return list_filter_new(&(struct list_filter_options){
+        .events = txn->relay.events, .lists = &lists, .request_id = txn->rpc_id});
+}
+
 bool relay_list_begin(struct txn *txn, const struct http1_response_head *head)
 {
     struct relay *relay = &txn->relay;
-    const struct mcp_list_filter lists = {.lists = MCP_ALL_LISTS,
-                                          .may = may_use,
-                                          .ctx = txn,
-                                          .max_bytes = txn->route->max_inspect_bytes};
     enum list_filter_reason reason;
     if (!txn->filters || !may_have_list(txn, head))
         return true;
@@ -83,8 +111,7 @@ bool relay_list_begin(struct txn *txn, const struct http1_response_head *head)
         refuse_list(txn, reason);
         return false;
     }
-    relay->filter = list_filter_new(&(struct list_filter_options){
-        .events = relay->events, .lists = &lists, .request_id = txn->rpc_id});
+    relay->filter = make_filter(txn);
     if (relay->filter != NULL)
         return true;
     relay->call = upstream_cancel(relay->call);

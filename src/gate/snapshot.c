@@ -13,10 +13,12 @@ struct snapshot *snapshot_new(struct config *config)
     atomic_store(&snapshot->refs, 1);
     snapshot->config = config_ref(config);
     snapshot->data = config_get(config);
+    snapshot->table = route_table_new(snapshot->data);
     snapshot->keysets = calloc(snapshot->data->n_issuers, sizeof(struct keyset *));
     snapshot->statuses = calloc(snapshot->data->n_issuers, sizeof(struct jwks_status *));
     snapshot->labels = calloc(snapshot->data->n_routes, sizeof(size_t));
-    if (snapshot->keysets == NULL || snapshot->statuses == NULL || snapshot->labels == NULL)
+    if (snapshot->table == NULL || snapshot->keysets == NULL || snapshot->statuses == NULL ||
+        snapshot->labels == NULL)
         return snapshot_unref(snapshot);
     return snapshot;
 }
@@ -38,6 +40,7 @@ struct snapshot *snapshot_unref(struct snapshot *snapshot)
         if (snapshot->statuses != NULL)
             (void)jwks_status_unref(snapshot->statuses[i]);
     }
+    snapshot->table = route_table_free(snapshot->table);
     free(snapshot->keysets);
     free(snapshot->statuses);
     free(snapshot->labels);

@@ -36,7 +36,7 @@ static enum step answer_document(struct txn *txn, void (*reply)(struct txn *txn)
 
 static enum step stage_route(struct txn *txn)
 {
-    struct route_match match = route_find(txn->snapshot->data, txn->request.path);
+    struct route_match match = route_find(txn->snapshot->table, txn->request.path);
     txn->route = match.route;
     switch (match.kind) {
     case ROUTE_ASSERTION_KEYS:

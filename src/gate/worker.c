@@ -175,6 +175,24 @@ static void note_connections(struct worker *worker, uint32_t now)
         worker->peak_connections = now;
 }
 
+/* ---- the log ---- */
+
+static void on_log_timer(struct timer *timer)
+{
+    log_flush(&CONTAINER_OF(timer, struct worker, log_timer)->log);
+}
+
+/* Now, if it is worth it or urgent; else soon. */
+static void write_log(struct worker *worker)
+{
+    struct log *log = &worker->log;
+    if (log_is_due(log))
+        log_flush(log);
+    if (log->pending.len > 0 && !timer_is_armed(&worker->log_timer) &&
+        loop_timer_in(worker->loop, &worker->log_timer, LOG_DELAY_MS) < 0)
+        log_flush(log);
+}
+
 /* ---- the loop turn ---- */
 
 static void run_marked(struct worker *worker)
@@ -218,7 +236,7 @@ static void turn(struct worker *worker)
     /* What became complete inside libmicrohttpd goes up in the same turn. */
     run_marked(worker);
     publish_counters(worker);
-    log_flush(&worker->log);
+    write_log(worker);
 }
 
 static void *worker_main(void *arg)
@@ -226,6 +244,7 @@ static void *worker_main(void *arg)
     struct worker *worker = arg;
     while (!worker->stop && !(worker->draining && server_is_idle(worker->server)))
         turn(worker);
+    log_flush(&worker->log); /* before those of the fleet about our end */
     worker->letters.ended(worker->letters.fleet);
     return NULL;
 }
@@ -245,6 +264,7 @@ int worker_init(struct worker *worker, const struct worker_options *options)
     worker->letters = options->letters;
     worker->drain_timer.fn = on_drain_timer;
     worker->trim_timer.fn = on_trim_timer;
+    worker->log_timer.fn = on_log_timer;
     worker->snapshot = snapshot_ref(options->snapshot);
     worker->loop = loop_new();
     if (worker->loop == NULL || rng_init(&worker->rng) < 0)

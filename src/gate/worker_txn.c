@@ -12,13 +12,23 @@
 
 /* ---- transactions ---- */
 
+/* Eight hexadecimal digits, one in each byte. */
+static uint64_t hex_digits(uint32_t bits)
+{
+    uint64_t x = bits;
+    x = (x | x << 16) & 0x0000ffff0000ffffULL;
+    x = (x | x << 8) & 0x00ff00ff00ff00ffULL;
+    x = (x | x << 4) & 0x0f0f0f0f0f0f0f0fULL;
+    uint64_t letters = ((x + ASCII_ONES * 6) >> 4) & ASCII_ONES;
+    return x + ASCII_ONES * '0' + letters * ('a' - '0' - 10);
+}
+
 void worker_make_id(struct worker *worker, char ret_id[TXN_ID_LEN + 1])
 {
-    static const char hex[] = "0123456789abcdef";
     for (size_t i = 0; i < TXN_ID_LEN; i += 16) {
         uint64_t bits = rng_next(&worker->rng);
-        for (size_t j = 0; j < 16; j++)
-            ret_id[i + j] = hex[(bits >> (4 * j)) & 15];
+        const uint64_t digits[] = {hex_digits((uint32_t)bits), hex_digits((uint32_t)(bits >> 32))};
+        memcpy(ret_id + i, digits, sizeof(digits));
     }
     ret_id[TXN_ID_LEN] = '\0';
 }

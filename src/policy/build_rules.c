@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a route says about calls: its rules, and how refusals look. */
+#include <errno.h>
+
 #include "base/err.h"
 #include "policy/build_int.h"
 
@@ -198,6 +200,9 @@ void build_rules(struct reader *reader, json_t *object, const struct place *plac
         build_rule(reader, json_array_get(list, i), &at, &rules[i]);
         route->n_rules++;
     }
+    route->rules_index = rules_index_make(reader->arena, route);
+    if (route->rules_index == NULL)
+        reader->fault = -ENOMEM;
     warn_idle(reader, place, route);
     warn_unreached(reader, &at_list, route);
 }

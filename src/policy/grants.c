@@ -47,18 +47,50 @@ struct source {
     const json_t *permissions;
 };
 
+/* How long it is when it is spelled: most names differ in that. */
+static size_t length_of(const struct wanted *wanted)
+{
+    struct str rest = wanted->text;
+    bool more = str_is_set(wanted->name);
+    size_t len = 0;
+    if (!more)
+        return rest.len;
+    while (more) {
+        len += take_part(&rest, wanted, &more).len;
+        len += more ? wanted->name.len : 0;
+    }
+    return len;
+}
+
+/* LEN is that of WANTED. */
+static bool is_in_scope(struct str scope, const struct wanted *wanted, size_t len)
+{
+    const char *at = scope.ptr;
+    const char *const end = at + scope.len;
+    while ((size_t)(end - at) >= len) {
+        const char *space = memchr(at, ' ', (size_t)(end - at));
+        const char *behind = space != NULL ? space : end;
+        if ((size_t)(behind - at) == len && is_wanted(wanted, str_make(at, len)))
+            return true;
+        if (space == NULL)
+            return false;
+        at = space + 1;
+    }
+    return false;
+}
+
 /* The source itself names it; scope_implies is left out. */
 static bool names(const struct source *source, const struct wanted *wanted)
 {
-    struct str rest = source->scope;
-    struct str part;
-    while (str_split(&rest, ' ', &part))
-        if (part.len > 0 && is_wanted(wanted, part))
-            return true;
+    const size_t len = length_of(wanted);
+    if (len == 0)
+        return false;
+    if (str_is_set(source->scope) && is_in_scope(source->scope, wanted, len))
+        return true;
     size_t count = json_array_size(source->permissions);
     for (size_t i = 0; i < count; i++) {
         struct str permission = json_str(json_array_get(source->permissions, i));
-        if (permission.len > 0 && is_wanted(wanted, permission))
+        if (permission.len == len && is_wanted(wanted, permission))
             return true;
     }
     return false;
@@ -84,27 +116,37 @@ static bool holds(const struct route *route, const struct source *source,
     return false;
 }
 
+static bool scope_holds(const struct route *route, const struct caller *caller,
+                        const struct wanted *wanted)
+{
+    return holds(route, &(struct source){.scope = caller->scope}, wanted);
+}
+
+static bool permissions_hold(const struct route *route, const struct caller *caller,
+                             const struct wanted *wanted)
+{
+    const struct source source = {.permissions = json_object_get(caller->claims, "permissions")};
+    return holds(route, &source, wanted);
+}
+
 /* Whether the caller has one name, and if not, what could help. */
 enum verdict grants_look_up(const struct route *route, const struct caller *caller,
                             const struct wanted *wanted)
 {
-    const struct source scope = {.scope = caller->scope};
-    const struct source permissions = {
-        .permissions = json_object_get(caller->claims, "permissions"),
-    };
     switch (route->authorize_on) {
     case AUTHORIZE_ON_SCOPE:
-        return holds(route, &scope, wanted) ? VERDICT_ALLOW : VERDICT_STEP_UP;
+        return scope_holds(route, caller, wanted) ? VERDICT_ALLOW : VERDICT_STEP_UP;
     case AUTHORIZE_ON_EITHER:
-        return holds(route, &scope, wanted) || holds(route, &permissions, wanted) ? VERDICT_ALLOW
-                                                                                  : VERDICT_STEP_UP;
+        return scope_holds(route, caller, wanted) || permissions_hold(route, caller, wanted)
+                 ? VERDICT_ALLOW
+                 : VERDICT_STEP_UP;
     case AUTHORIZE_ON_PERMISSIONS:
         /* All that the user has is in every token, whatever was consented to. */
-        return holds(route, &permissions, wanted) ? VERDICT_ALLOW : VERDICT_FORBIDDEN;
+        return permissions_hold(route, caller, wanted) ? VERDICT_ALLOW : VERDICT_FORBIDDEN;
     case AUTHORIZE_ON_BOTH:
-        if (!holds(route, &permissions, wanted))
+        if (!permissions_hold(route, caller, wanted))
             return VERDICT_FORBIDDEN;
-        return holds(route, &scope, wanted) ? VERDICT_ALLOW : VERDICT_STEP_UP;
+        return scope_holds(route, caller, wanted) ? VERDICT_ALLOW : VERDICT_STEP_UP;
     }
     return VERDICT_FORBIDDEN;
 }

@@ -92,6 +92,8 @@ static enum match match_rule(const struct rule *rule, const struct target *targe
 
 static bool has_resource_globs(const struct route *route)
 {
+    if (rules_index_is_of(route->rules_index, route))
+        return rules_index_has(route->rules_index, MCP_RESOURCE);
     for (size_t i = 0; i < route->n_rules; i++)
         if (route->rules[i].targets[MCP_RESOURCE].n > 0)
             return true;
@@ -100,10 +102,41 @@ static bool has_resource_globs(const struct route *route)
 
 static bool is_spelled_out_somewhere(const struct route *route, struct str uri)
 {
+    if (rules_index_is_of(route->rules_index, route))
+        return rules_index_spells_out(route->rules_index, MCP_RESOURCE, uri);
     for (size_t i = 0; i < route->n_rules; i++)
         if (is_spelled_out(&route->rules[i].targets[MCP_RESOURCE], uri))
             return true;
     return false;
+}
+
+/* The first rule that matches, how it does in *RET_MATCH; NULL and MATCH_NONE without one. */
+static const struct rule *find_one_by_one(const struct route *route, const struct target *target,
+                                          enum match *ret_match)
+{
+    for (size_t i = 0; i < route->n_rules; i++) {
+        *ret_match = match_rule(&route->rules[i], target);
+        if (*ret_match != MATCH_NONE)
+            return &route->rules[i];
+    }
+    return NULL;
+}
+
+/* The same. */
+static const struct rule *find_rule(const struct route *route, const struct target *target,
+                                    enum match *ret_match)
+{
+    const struct mcp_call *call = target->call;
+    *ret_match = MATCH_NONE;
+    if (!rules_index_is_of(route->rules_index, route))
+        return find_one_by_one(route, target, ret_match);
+    size_t found = rules_index_find(route->rules_index, MCP_NO_TARGET, call->method, RULES_NONE);
+    if (call->target != MCP_NO_TARGET)
+        found = rules_index_find(route->rules_index, call->target, call->name, found);
+    if (found == RULES_NONE)
+        return NULL;
+    *ret_match = target->odd ? match_rule(&route->rules[found], target) : MATCH_YES;
+    return &route->rules[found];
 }
 
 /* ---- what it says ---- */
@@ -186,13 +219,39 @@ static struct decision decided(enum verdict verdict, enum reason reason, const s
     };
 }
 
-static struct decision require(const struct route *route, const struct caller *caller,
-                               const struct rule *rule, const struct mcp_call *call)
+/* What a caller meets of a rule whatever the call is: struct rules_asker.known. */
+enum known {
+    KNOWN_NOT,
+    KNOWN_CLAIM_MISMATCH,
+    KNOWN_SCOPES, /* and more: the verdict on the scopes */
+};
+
+static uint8_t find_out(const struct rules_asker *asker, const struct rule *rule)
 {
-    if (!holds_claims(rule, caller->claims))
+    if (!holds_claims(rule, asker->caller->claims))
+        return KNOWN_CLAIM_MISMATCH;
+    return (uint8_t)(KNOWN_SCOPES +
+                     look_up_all(asker->route, asker->caller, rule->scopes, rule->n_scopes));
+}
+
+static uint8_t know(const struct rules_asker *asker, const struct rule *rule)
+{
+    if (asker->known == NULL)
+        return find_out(asker, rule);
+    uint8_t *known = &asker->known[rule - asker->route->rules];
+    if (*known == KNOWN_NOT)
+        *known = find_out(asker, rule);
+    return *known;
+}
+
+static struct decision require(const struct rules_asker *asker, const struct rule *rule,
+                               const struct mcp_call *call)
+{
+    const uint8_t known = know(asker, rule);
+    if (known == KNOWN_CLAIM_MISMATCH)
         return decided(VERDICT_FORBIDDEN, REASON_CLAIM_MISMATCH, rule);
-    enum verdict scopes = look_up_all(route, caller, rule->scopes, rule->n_scopes);
-    enum verdict permission = look_up_permission(route, caller, rule, call);
+    enum verdict scopes = (enum verdict)(known - KNOWN_SCOPES);
+    enum verdict permission = look_up_permission(asker->route, asker->caller, rule, call);
     enum verdict verdict = worst(scopes, permission);
     if (verdict == VERDICT_ALLOW)
         return decided(verdict, REASON_RULE_MET, rule);
@@ -200,8 +259,8 @@ static struct decision require(const struct route *route, const struct caller *c
                    rule);
 }
 
-static struct decision apply(const struct route *route, const struct caller *caller,
-                             const struct rule *rule, const struct mcp_call *call)
+static struct decision apply(const struct rules_asker *asker, const struct rule *rule,
+                             const struct mcp_call *call)
 {
     switch (rule->effect) {
     case RULE_ALLOW:
@@ -209,7 +268,7 @@ static struct decision apply(const struct route *route, const struct caller *cal
     case RULE_DENY:
         break;
     case RULE_REQUIRE:
-        return require(route, caller, rule, call);
+        return require(asker, rule, call);
     }
     return decided(VERDICT_FORBIDDEN, REASON_RULE_DENIES, rule);
 }
@@ -223,24 +282,32 @@ static struct decision apply_default(const struct route *route, const struct mcp
     return decided(VERDICT_FORBIDDEN, REASON_DEFAULT_DENIES, NULL);
 }
 
-struct decision rules_decide(const struct route *route, const struct caller *caller,
-                             const struct mcp_call *call)
+struct decision rules_ask(const struct rules_asker *asker, const struct mcp_call *call)
 {
+    const struct route *route = asker->route;
     struct target target = {.call = call};
+    enum match match;
     if (call->target == MCP_RESOURCE && has_resource_globs(route)) {
         target.odd = rules_uri_is_odd(call->name);
         if (target.odd && !is_spelled_out_somewhere(route, call->name))
             return decided(VERDICT_FORBIDDEN, REASON_RESOURCE_NOT_PLAIN, NULL);
     }
-    for (size_t i = 0; i < route->n_rules; i++) {
-        const struct rule *rule = &route->rules[i];
-        enum match match = match_rule(rule, &target);
-        if (match == MATCH_WALKED_OUT)
-            return decided(VERDICT_FORBIDDEN, REASON_RESOURCE_NOT_PLAIN, rule);
-        if (match == MATCH_YES)
-            return apply(route, caller, rule, call);
+    const struct rule *rule = find_rule(route, &target, &match);
+    switch (match) {
+    case MATCH_WALKED_OUT:
+        return decided(VERDICT_FORBIDDEN, REASON_RESOURCE_NOT_PLAIN, rule);
+    case MATCH_YES:
+        return apply(asker, rule, call);
+    case MATCH_NONE:
+        break;
     }
     return apply_default(route, call);
+}
+
+struct decision rules_decide(const struct route *route, const struct caller *caller,
+                             const struct mcp_call *call)
+{
+    return rules_ask(&(struct rules_asker){.route = route, .caller = caller}, call);
 }
 
 struct decision rules_judge(const struct route *route, const struct caller *caller,

@@ -25,6 +25,23 @@ bool grants_is_askable(const struct wanted *wanted);
  * -errno. */
 int grants_append(struct buf *out, const struct wanted *wanted);
 
+/* ---- rules_index.c ---- */
+
+/* No rule, where the number of one is asked for. Larger than all of them. */
+#define RULES_NONE UINT32_MAX
+
+/* INDEX was made of the rules that ROUTE has now. */
+bool rules_index_is_of(const struct rules_index *index, const struct route *route);
+/* The number of the first rule with a pattern for TARGET that matches TEXT, if that is smaller than
+ * BELOW; else BELOW. */
+size_t rules_index_find(const struct rules_index *index, enum mcp_target target, struct str text,
+                        size_t below);
+/* A rule has patterns for TARGET. */
+bool rules_index_has(const struct rules_index *index, enum mcp_target target);
+/* A rule has a pattern for TARGET without wildcards that is TEXT. */
+bool rules_index_spells_out(const struct rules_index *index, enum mcp_target target,
+                            struct str text);
+
 /* ---- rules_resource.c ---- */
 
 /* URI has another spelling, or parts that a server may read as a way up: dot segments,

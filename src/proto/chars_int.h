@@ -35,7 +35,7 @@ static inline size_t chars_run(const char *bytes, size_t len, unsigned class)
     return i;
 }
 
-/* The same for CHARS_VALUE, eight bytes at a time: values are most of a head. */
+/* The same for CHARS_VALUE, sixteen bytes at a time: values are most of a head. */
 size_t chars_value_run(const char *bytes, size_t len);
 
 /* Every byte is of CHARS_B64TOKEN, sixteen at a time: a token is most of a request. */

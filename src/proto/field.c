@@ -50,12 +50,10 @@ static const uint8_t first_of_length[] = {
     [30] = FIELD_ACCESS_CONTROL_REQUEST_HEADERS,
 };
 
-/* The eight bytes with letters in lower case and, with FOLDED, '_' as '-'. */
-ALWAYS_INLINE uint64_t spell8(uint64_t eight, bool folded)
+/* The eight bytes with letters in lower case and '_' as '-'. */
+ALWAYS_INLINE uint64_t spell8(uint64_t eight)
 {
     uint64_t lower = ascii_lower8(eight);
-    if (!folded)
-        return lower;
     /* Zero where there is a '_'; then the high bit is set there and nowhere else. */
     uint64_t other = lower ^ (ASCII_ONES * '_');
     uint64_t low = other & ~ASCII_HIGHS;
@@ -63,14 +61,24 @@ ALWAYS_INLINE uint64_t spell8(uint64_t eight, bool folded)
     return lower ^ ((found >> 7) * ('_' ^ '-'));
 }
 
-/* LEN bytes at NAME are those at KNOWN, which is spelled as spell8() leaves it. */
+/* EIGHT is KNOWN, which is spelled as spell8() leaves it: of its bytes, those with the bit 0x40 are
+ * letters, and only those may differ, in the bit of their case. */
+ALWAYS_INLINE bool is_known8(uint64_t eight, uint64_t known, bool folded)
+{
+    uint64_t letters = known & (ASCII_ONES * 0x40);
+    if (folded)
+        return spell8(eight) == known;
+    return ((eight ^ known) & ~(letters >> 1)) == 0;
+}
+
+/* LEN bytes at NAME are those at KNOWN. */
 ALWAYS_INLINE bool name_is(const char *name, const char *known, size_t len, bool folded)
 {
     const size_t step = sizeof(uint64_t);
     for (; len > step; len -= step, name += step, known += step)
-        if (spell8(ascii_load8(name, step), folded) != ascii_load8(known, step))
+        if (!is_known8(ascii_load8(name, step), ascii_load8(known, step), folded))
             return false;
-    return spell8(ascii_load8(name, len), folded) == ascii_load8(known, len);
+    return is_known8(ascii_load8(name, len), ascii_load8(known, len), folded);
 }
 
 bool field_fold_eq(struct str a, struct str b)
@@ -81,7 +89,7 @@ bool field_fold_eq(struct str a, struct str b)
         return false;
     for (; i < a.len; i += step) {
         size_t len = size_min(a.len - i, step);
-        if (spell8(ascii_load8(a.ptr + i, len), true) != spell8(ascii_load8(b.ptr + i, len), true))
+        if (spell8(ascii_load8(a.ptr + i, len)) != spell8(ascii_load8(b.ptr + i, len)))
             return false;
     }
     return true;

@@ -29,13 +29,26 @@ void sse_reader_free(struct sse_reader *reader)
 
 /* ---- lines ---- */
 
-/* Where the first line of BYTES ends, without its end. */
+/* How far a search for LF looks at first. */
+#define FIRST_LOOK 64
+
+/* Where the first line of BYTES ends, without its end. What is behind a CR is not searched for LF
+ * again and again: each look is twice as long as the one before it. */
 static size_t line_length(struct str bytes)
 {
-    size_t len = 0;
-    while (len < bytes.len && bytes.ptr[len] != '\n' && bytes.ptr[len] != '\r')
-        len++;
-    return len;
+    size_t done = 0;
+    for (size_t look = FIRST_LOOK; done < bytes.len; look *= 2) {
+        const char *at = bytes.ptr + done;
+        const size_t len = size_min(look, bytes.len - done);
+        const char *lf = memchr(at, '\n', len);
+        const char *cr = memchr(at, '\r', lf != NULL ? (size_t)(lf - at) : len);
+        if (cr != NULL)
+            return (size_t)(cr - bytes.ptr);
+        if (lf != NULL)
+            return (size_t)(lf - bytes.ptr);
+        done += len;
+    }
+    return bytes.len;
 }
 
 struct line {

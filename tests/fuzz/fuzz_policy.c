@@ -58,16 +58,16 @@ static void check_findings(const struct diag *diag, bool secret)
     }
 }
 
-static void check_route(const struct config_data *data, const struct route *route)
+static void check_route(const struct route_table *table, const struct route *route)
 {
     struct str root = STR("/");
     struct str path = route->mount.len > 0 ? route->mount : root;
-    ORACLE(route_find(data, path).route == route);
-    ORACLE(route_find(data, path).kind == ROUTE_MCP);
+    ORACLE(route_find(table, path).route == route);
+    ORACLE(route_find(table, path).kind == ROUTE_MCP);
     struct str origin_end = str_from(route->metadata_url, route->scheme.len + strlen("://"));
     struct str metadata_path = str_from(origin_end, route->authority.len);
-    ORACLE(route_find(data, metadata_path).route == route);
-    ORACLE(route_find(data, metadata_path).kind == ROUTE_METADATA);
+    ORACLE(route_find(table, metadata_path).route == route);
+    ORACLE(route_find(table, metadata_path).kind == ROUTE_METADATA);
     ORACLE(route_origin_allowed(route, route->origin));
     ORACLE(!str_has_suffix(route->mount, root));
     ORACLE(str_has_prefix(route->metadata_url, route->scheme));
@@ -86,8 +86,11 @@ static void check_config(const struct config_data *data)
     ORACLE(data->workers >= 1 && data->workers <= CONFIG_MAX_WORKERS);
     ORACLE(data->limits.token_bytes <= data->limits.header_bytes);
     ORACLE(data->jwks.refresh_ms > 0 && data->jwks.timeout_ms > 0 && data->clock_skew_s >= 0);
+    struct route_table *table = route_table_new(data);
+    ORACLE(table != NULL);
     for (size_t i = 0; i < data->n_routes; i++)
-        check_route(data, &data->routes[i]);
+        check_route(table, &data->routes[i]);
+    (void)route_table_free(table);
 }
 
 static void check_print(const struct config *config, bool secret)

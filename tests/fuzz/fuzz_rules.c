@@ -10,7 +10,13 @@
  * - rules_grants() says what a closure of all granted names says;
  * - the rule that decides is the first one that matches, and {name} is what is called;
  * - a token with less never may more;
- * - who gets what a step-up asks for is let in. */
+ * - who gets what a step-up asks for is let in;
+ * - a route with an index decides as one whose rules are tried one by one, and who asks about many
+ *   calls hears what who asks about one does.
+ *
+ * Index: what is called in the first line, a pattern of a rule in each other one. The first rule
+ * that matches is the same with the index, one by one, and by the matcher that fills a table. */
+#include "base/arena.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "oracle.h"
@@ -137,6 +143,7 @@ static const struct mcp_call calls[] = {
 /* A route in one piece. */
 struct world {
     struct route route;
+    struct arena *arena;
     struct rule rules[MAX_RULES];
     struct rule_claim claim;
     /* direct[i][k]: who has name i has name k. */
@@ -199,6 +206,15 @@ static void make_world(struct world *world, struct bytes *bytes)
     make_implications(world, bytes);
     for (size_t i = 0; i < route->n_rules; i++)
         make_rule(world, bytes, &world->rules[i]);
+    world->arena = arena_new(4096, 65536);
+    route->rules_index = rules_index_make(world->arena, route);
+    ORACLE(route->rules_index != NULL);
+}
+
+static void world_free(struct world *world)
+{
+    arena_free(world->arena);
+    json_decref(world->claim.values);
 }
 
 /* A token: names as bits. */
@@ -360,6 +376,91 @@ static void check_step_up(const struct world *world, const struct token *token,
     made_free(&made);
 }
 
+/* ---- the index, and many calls of one caller ---- */
+
+static bool is_same(const struct decision *a, const struct decision *b)
+{
+    return a->verdict == b->verdict && a->reason == b->reason && a->rule == b->rule;
+}
+
+static void check_ways(const struct world *world, const struct token *token)
+{
+    struct made made;
+    struct caller caller = make_caller(token, &made);
+    struct route plain = world->route;
+    uint8_t known[MAX_RULES] = {0};
+    const struct rules_asker asker = {&world->route, &caller, known};
+    plain.rules_index = NULL;
+    for (size_t i = 0; i < 2 * ARRAY_LEN(calls); i++) {
+        const struct mcp_call *call = &calls[i % ARRAY_LEN(calls)];
+        struct decision decision = rules_decide(&world->route, &caller, call);
+        struct decision one_by_one = rules_decide(&plain, &caller, call);
+        struct decision asked = rules_ask(&asker, call);
+        ORACLE(is_same(&decision, &one_by_one) && is_same(&decision, &asked));
+    }
+    ORACLE(rules_can_deny(&plain) == rules_can_deny(&world->route));
+    made_free(&made);
+}
+
+#define MAX_PATTERNS 64
+
+/* Each line: a letter for the kind, '+' for a new rule, the pattern. */
+static void read_patterns(struct str rest, struct rule *rules, struct str *patterns,
+                          size_t *ret_n_rules)
+{
+    struct str line;
+    size_t n = 0;
+    for (size_t i = 0; i < MAX_PATTERNS && str_split(&rest, '\n', &line); i++) {
+        if (line.len < 3)
+            continue;
+        if (n == 0 || line.ptr[1] == '+')
+            rules[n++].effect = RULE_ALLOW;
+        struct globs *list = &rules[n - 1].targets[(unsigned char)line.ptr[0] % MCP_N_TARGETS];
+        patterns[i] = str_head(str_from(line, 2), MAX_LEN);
+        /* The patterns of a list are neighbours: one that is not makes a rule of its own. */
+        if (list->n > 0 && list->items + list->n != &patterns[i])
+            list = &rules[n++].targets[(unsigned char)line.ptr[0] % MCP_N_TARGETS];
+        if (glob_fault(patterns[i]) != NULL)
+            continue;
+        list->items = list->n > 0 ? list->items : &patterns[i];
+        list->n++;
+    }
+    *ret_n_rules = n;
+}
+
+static void fuzz_index(struct str rest)
+{
+    static struct rule rules[2 * MAX_PATTERNS];
+    static struct str patterns[MAX_PATTERNS];
+    struct str first = {0};
+    struct route route = {.rules = rules};
+    struct caller caller = {0};
+    if (!str_split(&rest, '\n', &first) || first.len < 2)
+        return;
+    memset(rules, 0, sizeof(rules));
+    read_patterns(rest, rules, patterns, &route.n_rules);
+    struct mcp_call call = {
+        .method = STR("x/call"),
+        .target = (enum mcp_target)((unsigned char)first.ptr[0] % MCP_N_TARGETS),
+        .name = str_head(str_from(first, 1), MAX_LEN),
+    };
+    if (call.target == MCP_NO_TARGET)
+        call = (struct mcp_call){.method = call.name};
+    struct decision one_by_one = rules_decide(&route, &caller, &call);
+    struct arena *arena = arena_new(4096, 262144);
+    route.rules_index = rules_index_make(arena, &route);
+    ORACLE(route.rules_index != NULL);
+    struct decision decision = rules_decide(&route, &caller, &call);
+    ORACLE(is_same(&decision, &one_by_one));
+    const struct rule *slow = NULL;
+    for (size_t i = 0; i < route.n_rules && slow == NULL; i++)
+        if (matches(&rules[i].targets[MCP_NO_TARGET], call.method) ||
+            (call.target != MCP_NO_TARGET && matches(&rules[i].targets[call.target], call.name)))
+            slow = &rules[i];
+    ORACLE(decision.rule == slow || strcmp(decision.reason, "resource_not_plain") == 0);
+    arena_free(arena);
+}
+
 static void fuzz_decisions(struct str rest)
 {
     struct bytes bytes = {rest};
@@ -374,7 +475,8 @@ static void fuzz_decisions(struct str rest)
     check_rule(&world, &decision, call);
     check_less(&world, &token, call);
     check_step_up(&world, &token, call);
-    json_decref(world.claim.values);
+    check_ways(&world, &token);
+    world_free(&world);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -382,9 +484,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct str input = oracle_input(data, size);
     if (size == 0)
         return 0;
-    if (data[0] % 2 == 0)
-        fuzz_globs(str_from(input, 1));
-    else
+    if (data[0] % 2 == 1)
         fuzz_decisions(str_from(input, 1));
+    else if (data[0] % 4 == 2)
+        fuzz_index(str_from(input, 1));
+    else
+        fuzz_globs(str_from(input, 1));
     return 0;
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -253,6 +254,102 @@ static void log_drops_whole_lines_when_nobody_reads_and_says_so_later(void **sta
     (void)close(fds[1]);
 }
 
+static void write_lines(struct log *log, size_t bytes)
+{
+    size_t before = log->pending.len;
+    while (log->pending.len < before + bytes)
+        LOG(log, &moment, LOG_LEVEL_INFO, "request", LOG_INT("i", 1));
+}
+
+static void log_is_due_with_a_batch_or_a_warning(void **state)
+{
+    (void)state;
+    char text[8192];
+    struct ends ends = make_ends();
+    struct log log = log_make(ends.out, LOG_LEVEL_INFO, LOG_FORMAT_JSON);
+    assert_false(log_is_due(&log));
+    LOG(&log, &moment, LOG_LEVEL_INFO, "request", LOG_INT("i", 1));
+    assert_false(log_is_due(&log));
+    write_lines(&log, LOG_BATCH_BYTES - 256);
+    assert_false(log_is_due(&log));
+    write_lines(&log, 256);
+    assert_true(log_is_due(&log));
+    log_flush(&log);
+    assert_false(log_is_due(&log));
+    LOG(&log, &moment, LOG_LEVEL_DEBUG, "not written", LOG_INT("i", 1));
+    LOG(&log, &moment, LOG_LEVEL_WARN, "warning", LOG_INT("i", 1));
+    assert_true(log_is_due(&log));
+    log_flush(&log);
+    assert_false(log_is_due(&log));
+    LOG(&log, &moment, LOG_LEVEL_ERROR, "error", LOG_INT("i", 1));
+    assert_true(log_is_due(&log));
+    log_close(&log);
+    while (*next_write(&ends, text) != '\0')
+        ;
+    close_ends(&ends);
+}
+
+/* Until the descriptor takes something again, one attempt for each batch; at the ceiling, always.
+ */
+static void log_is_due_again_with_the_next_batch_when_nobody_reads(void **state)
+{
+    (void)state;
+    int fds[2];
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    stuff(fds[1]);
+    struct log log = log_make(fds[1], LOG_LEVEL_INFO, LOG_FORMAT_JSON);
+    write_lines(&log, LOG_BATCH_BYTES);
+    assert_true(log_is_due(&log));
+    log_flush(&log);
+    assert_true(log.pending.len >= LOG_BATCH_BYTES);
+    assert_false(log_is_due(&log));
+    write_lines(&log, LOG_BATCH_BYTES);
+    assert_true(log_is_due(&log));
+    log_flush(&log);
+    assert_false(log_is_due(&log));
+    while (log.dropped == 0)
+        LOG(&log, &moment, LOG_LEVEL_INFO, "event", LOG_INT("i", 1));
+    log_flush(&log);
+    assert_true(log_is_due(&log));
+    log.pending.len = 0;
+    log_close(&log);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+
+/* Others share it, and may want to block. */
+static void log_flush_leaves_the_flags_of_the_descriptor_alone(void **state)
+{
+    (void)state;
+    char text[8192];
+    int fds[2];
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    struct log log = log_make(fds[1], LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    LOG(&log, &moment, LOG_LEVEL_INFO, "one", LOG_INT("i", 1));
+    log_flush(&log);
+    assert_int_equal(fcntl(fds[1], F_GETFL) & O_NONBLOCK, 0);
+    assert_true(empty(fds[0], text, sizeof(text)) > 0);
+    assert_non_null(strstr(text, " one i=1\n"));
+    log_close(&log);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+
+static void log_flush_writes_a_batch_to_a_file_at_once(void **state)
+{
+    (void)state;
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    struct log log = log_make(fileno(file), LOG_LEVEL_INFO, LOG_FORMAT_JSON);
+    write_lines(&log, LOG_BATCH_BYTES);
+    size_t total = log.pending.len;
+    log_flush(&log);
+    assert_int_equal(log.pending.len, 0);
+    assert_int_equal(lseek(fileno(file), 0, SEEK_END), total);
+    log_close(&log);
+    (void)fclose(file);
+}
+
 static void log_flush_survives_a_descriptor_that_is_gone(void **state)
 {
     (void)state;
@@ -275,6 +372,10 @@ int main(void)
         cmocka_unit_test(log_flush_writes_whole_lines),
         cmocka_unit_test(log_flush_writes_a_line_longer_than_one_write),
         cmocka_unit_test(log_drops_whole_lines_when_nobody_reads_and_says_so_later),
+        cmocka_unit_test(log_is_due_with_a_batch_or_a_warning),
+        cmocka_unit_test(log_is_due_again_with_the_next_batch_when_nobody_reads),
+        cmocka_unit_test(log_flush_leaves_the_flags_of_the_descriptor_alone),
+        cmocka_unit_test(log_flush_writes_a_batch_to_a_file_at_once),
         cmocka_unit_test(log_flush_survives_a_descriptor_that_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,13 +25,16 @@ struct find_row {
 static void check_rows(const char *policy, const struct find_row *rows, size_t count)
 {
     struct config *config = good_policy(policy);
+    struct route_table *table = route_table_new(config_get(config));
+    assert_non_null(table);
     for (size_t i = 0; i < count; i++) {
-        struct route_match match = route_find(config_get(config), str_from_cstr(rows[i].path));
+        struct route_match match = route_find(table, str_from_cstr(rows[i].path));
         if (match.kind != rows[i].kind ||
             (match.kind != ROUTE_NONE && match.route->index != rows[i].index))
             fail_msg("%s: %s", rows[i].path, rows[i].why);
         assert_true((match.kind == ROUTE_NONE) == (match.route == NULL));
     }
+    (void)route_table_free(table);
     config_unref(config);
 }
 
@@ -79,6 +82,62 @@ static void route_find_gives_the_first_route_for_the_bare_metadata_path(void **s
         {"/", ROUTE_NONE, 0, "nothing at the root"},
     };
     check_rows(without_root, rows, ARRAY_LEN(rows));
+}
+
+/* The rule spelled out: the first route in the policy whose mount is PATH, with or without one
+ * final slash. */
+static const struct route *search(const struct config_data *data, struct str path)
+{
+    for (size_t i = 0; i < data->n_routes; i++) {
+        struct str mount = data->routes[i].mount;
+        if (str_eq(path, mount) || (path.len == mount.len + 1 && str_has_prefix(path, mount) &&
+                                    str_has_suffix(path, STR("/"))))
+            return &data->routes[i];
+    }
+    return NULL;
+}
+
+#define N_MOUNTS 600
+
+/* Mounts that are alike, among them some that no policy may have: with a final slash, twice, one
+ * that differs from another by that slash, before it and behind it. */
+static void route_find_gives_what_a_search_in_order_gives(void **state)
+{
+    (void)state;
+    static char names[N_MOUNTS][32];
+    static struct route routes[N_MOUNTS];
+    static const char *const ends[] = {"", "", "/", "//", "/x"};
+    for (unsigned i = 0; i < N_MOUNTS; i++) {
+        int len = snprintf(names[i], sizeof(names[i]), "%s/%u%s", i % 3 == 0 ? "/a" : "",
+                           i * 7 % 101, ends[i * 13 % ARRAY_LEN(ends)]);
+        routes[i] = (struct route){.index = i, .mount = str_make(names[i], (size_t)len)};
+    }
+    routes[17].mount = STR("");
+    struct config_data data = {.routes = routes, .n_routes = N_MOUNTS};
+    struct route_table *table = route_table_new(&data);
+    assert_non_null(table);
+    for (size_t i = 0; i < N_MOUNTS; i++) {
+        char path[64];
+        int len = snprintf(path, sizeof(path), "%.*s//x", STR_ARG(routes[i].mount));
+        for (int cut = 0; cut <= len; cut++) {
+            struct str part = str_make(path, (size_t)(len - cut));
+            if (route_find(table, part).route != search(&data, part))
+                fail_msg("%.*s", STR_ARG(part));
+        }
+    }
+    (void)route_table_free(table);
+    (void)route_table_free(NULL);
+}
+
+static void route_table_of_no_routes_finds_nothing(void **state)
+{
+    (void)state;
+    const struct config_data data = {0};
+    struct route_table *table = route_table_new(&data);
+    assert_non_null(table);
+    assert_int_equal(route_find(table, STR("/")).kind, ROUTE_NONE);
+    assert_int_equal(route_find(table, STR(META)).kind, ROUTE_NONE);
+    (void)route_table_free(table);
 }
 
 #define ORIGINS(list)                                                   \
@@ -164,6 +223,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(route_find_knows_every_spelling_of_the_policy_and_no_other),
         cmocka_unit_test(route_find_gives_the_first_route_for_the_bare_metadata_path),
+        cmocka_unit_test(route_find_gives_what_a_search_in_order_gives),
+        cmocka_unit_test(route_table_of_no_routes_finds_nothing),
         cmocka_unit_test(route_origin_allows_its_own_and_the_listed_only),
         cmocka_unit_test(route_origin_of_the_default_port_matches_in_both_spellings),
     };

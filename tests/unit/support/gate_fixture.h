@@ -116,6 +116,8 @@ static inline struct gate_fixture *gate_make(void)
     }
     f->snapshot = (struct snapshot){
         .data = &f->tokens->config, .keysets = f->tokens->keysets, .statuses = f->status_pointers};
+    f->snapshot.table = route_table_new(f->snapshot.data);
+    assert_non_null(f->snapshot.table);
     f->worker.loop = loop_new();
     f->worker.verifier = f->tokens->verifier;
     f->worker.cache = token_cache_make(100, 1024 * 1024);
@@ -134,6 +136,7 @@ static inline void gate_free(struct gate_fixture *f)
         (void)upstream_free(f->upstreams[i]);
     (void)upstream_engine_free(f->worker.engine);
     (void)token_cache_free(f->worker.cache);
+    (void)route_table_free(f->snapshot.table);
     (void)loop_free(f->worker.loop);
     buf_free(&f->token);
     fixture_free(f->tokens);
