@@ -119,7 +119,7 @@ static void connect_both(struct subject *subject)
 {
     uint16_t port = 0;
     int listener = tool_listen(0, &port);
-    subject->sender = tool_connect(port);
+    subject->sender = tool_connect(port, (struct tool_source){0});
     subject->receiver = accept4(listener, NULL, NULL, SOCK_CLOEXEC); /* one that waits */
     if (subject->receiver < 0)
         tool_die("accept: %s", strerror(errno));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tools/call requests on keep-alive connections: closed loop, or at a fixed rate. */
+/* tools/call requests on keep-alive connections: closed loop, or at a fixed rate; beside them, if
+ * wanted, a flood of calls that are refused. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "load.h"
 #include "request.h"
@@ -12,7 +13,8 @@
 
 struct call {
     struct endpoint endpoint;
-    int64_t due_ns; /* when it was sent, or with a fixed rate should have been */
+    struct call_group *group; /* borrowed */
+    int64_t due_ns;           /* when it was sent, or with a fixed rate should have been */
     bool is_in_flight;
 };
 
@@ -21,20 +23,35 @@ static const char prefix_format[] = "POST %s%s HTTP/1.1\r\n"
                                     "User-Agent: portcullis-bench\r\n"
                                     "Accept: application/json, text/event-stream\r\n"
                                     "Authorization: Bearer ";
+
+static void call_connect(struct load *load, struct call *call);
+
+/* Without a token to lose: what a closed connection did not take is sent again on a new one. */
 static void call_send(struct load *load, struct call *call)
 {
     call->is_in_flight = true;
-    endpoint_send(load, &call->endpoint, load->call_prefix, load->call_suffix);
+    while (!endpoint_send(&call->endpoint, &call->group->tokens, load->call_prefix,
+                          load->call_suffix)) {
+        endpoint_close(&call->endpoint);
+        call_connect(load, call);
+        call->group->n_reconnects++;
+    }
 }
 
-static void check_reply(const struct load *load, const struct message *reply)
+static bool is_enough_for(const struct load *load, const struct call *call)
 {
+    return call->group == &load->good && load_has_enough(load);
+}
+
+static void check_reply(const struct load *load, const struct call *call)
+{
+    const struct message *reply = &call->endpoint.reply;
     int status = message_status(reply);
     uint64_t size = load->options.answer;
     if (size == 0)
         size = load->options.size > 0 ? load->options.size : SMALL_ANSWER;
-    if (status != load->options.expect)
-        tool_die("status %d instead of %d", status, load->options.expect);
+    if (status != call->group->expect)
+        tool_die("status %d instead of %d", status, call->group->expect);
     if (status == 200 && load->saved == NULL && reply->body_len != size)
         tool_die("an answer of %llu bytes instead of %llu", (unsigned long long)reply->body_len,
                  (unsigned long long)size);
@@ -45,12 +62,12 @@ static void check_reply(const struct load *load, const struct message *reply)
 static void call_end(struct load *load, struct call *call)
 {
     int64_t now_ns = tool_now_ns();
-    check_reply(load, &call->endpoint.reply);
+    check_reply(load, call);
     message_reset(&call->endpoint.reply);
     call->is_in_flight = false;
     if (load->is_measuring)
-        histogram_add(&load->calls_taken, (uint64_t)(now_ns - call->due_ns));
-    if (load_has_enough(load))
+        histogram_add(&call->group->taken, (uint64_t)(now_ns - call->due_ns));
+    if (is_enough_for(load, call))
         return;
     if (load->options.rate > 0) {
         call->due_ns += INT64_C(1000000000) * load->options.connections / load->options.rate;
@@ -79,6 +96,24 @@ static void call_on_bytes(struct load *load, struct endpoint *endpoint, const ch
         call_end(load, call);
 }
 
+/* Who refuses a call may close the connection: then the caller comes again, as strangers do. */
+static void call_on_close(struct load *load, struct endpoint *endpoint)
+{
+    struct call *call = (struct call *)endpoint;
+    endpoint_close(endpoint);
+    message_reset(&endpoint->reply);
+    call_connect(load, call);
+    call->group->n_reconnects++;
+    if (call->is_in_flight)
+        call_send(load, call);
+}
+
+static void call_connect(struct load *load, struct call *call)
+{
+    endpoint_open(load, &call->endpoint, (struct tool_source){0}, call_on_bytes);
+    call->endpoint.on_close = call->group->expect == 200 ? NULL : call_on_close;
+}
+
 static void make_request(struct load *load)
 {
     char query[64] = "";
@@ -91,17 +126,16 @@ static void make_request(struct load *load)
     request_print(load->options.request, load->call_suffix, sizeof(load->call_suffix));
 }
 
-void calls_start(struct load *load)
+static void group_start(struct load *load, struct call_group *group)
 {
-    uint32_t n = load->options.connections;
-    make_request(load);
-    load->calls = calloc(n + 1, sizeof(*load->calls));
-    if (load->calls == NULL)
+    group->calls = calloc(group->len + 1, sizeof(*group->calls));
+    if (group->calls == NULL)
         tool_die("out of memory");
     int64_t start_ns = tool_now_ns();
-    for (uint32_t i = 0; i < n; i++) {
-        struct call *call = &load->calls[i];
-        endpoint_open(load, &call->endpoint, call_on_bytes);
+    for (uint32_t i = 0; i < group->len; i++) {
+        struct call *call = &group->calls[i];
+        call->group = group;
+        call_connect(load, call);
         call->due_ns = start_ns;
         if (load->options.rate > 0)
             call->due_ns += INT64_C(1000000000) * i / load->options.rate;
@@ -110,14 +144,21 @@ void calls_start(struct load *load)
     }
 }
 
+void calls_start(struct load *load)
+{
+    make_request(load);
+    group_start(load, &load->good);
+    group_start(load, &load->flood);
+}
+
 int64_t calls_send_due(struct load *load)
 {
     int64_t next_ns = INT64_MAX;
     if (load->options.rate == 0)
         return next_ns;
     int64_t now_ns = tool_now_ns();
-    for (uint32_t i = 0; i < load->options.connections; i++) {
-        struct call *call = &load->calls[i];
+    for (uint32_t i = 0; i < load->good.len; i++) {
+        struct call *call = &load->good.calls[i];
         if (call->is_in_flight)
             continue;
         if (call->due_ns <= now_ns)
@@ -128,10 +169,16 @@ int64_t calls_send_due(struct load *load)
     return next_ns;
 }
 
+static void group_free(struct call_group *group)
+{
+    for (uint32_t i = 0; group->calls != NULL && i < group->len; i++)
+        endpoint_close(&group->calls[i].endpoint);
+    free(group->calls);
+    group->calls = NULL;
+}
+
 void calls_free(struct load *load)
 {
-    for (uint32_t i = 0; load->calls != NULL && i < load->options.connections; i++)
-        (void)close(load->calls[i].endpoint.fd);
-    free(load->calls);
-    load->calls = NULL;
+    group_free(&load->good);
+    group_free(&load->flood);
 }

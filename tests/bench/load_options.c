@@ -15,17 +15,23 @@ static const char usage[] =
     "  --window-ms N     length of the window (2000)\n"
     "  --warmup-ms N     the same load before it (500)\n"
     "  --rest-ms N       look at memory once more, so long after closing all connections\n"
-    "  --size BYTES      size of the answers: 65536 or 1048576\n"
+    "  --size BYTES      size of the answers\n"
     "  --idle N          GET streams that stay open beside\n"
     "  --active N        GET streams with events\n"
     "  --every-ms N      an event on each of them (100)\n"
+    "  --slow N          connections that read 1 KiB per second of a large answer\n"
+    "  --slow-size BYTES size of that answer (1048576)\n"
+    "  --flood N         connections with calls that are refused with 401, as fast as that goes\n"
+    "  --flood-tokens FILE   what they send\n"
     "  --call NAME       what is sent: small, search, deploy or list (small)\n"
     "  --path PATH       where to (/mcp)\n"
-    "  --query TEXT      behind it, for the upstream: list=json or list=sse\n"
+    "  --query TEXT      behind it, for the upstream, see upstream.c\n"
     "  --answer BYTES    length of each answer, when --size does not say it\n"
     "  --save FILE       write the bodies of all answers there, of whatever length\n"
     "  --expect STATUS   of each answer (200); anything else ends the run\n"
     "  --once            take each token once\n"
+    "  --take N          take only the first N tokens\n"
+    "  --tls             speak TLS with the contender\n"
     "  --pids PID,...    processes whose CPU time and memory are measured\n"
     "Prints one `key value` in a line.";
 
@@ -36,6 +42,8 @@ struct number_option {
     uint32_t max;
     size_t offset;
 };
+
+#define MAX_ANSWER (16U * 1024 * 1024) /* as in upstream.c */
 
 #define NUMBER(text, low, high, member)                 \
     {                                                   \
@@ -50,11 +58,15 @@ static const struct number_option number_options[] = {
     NUMBER("window-ms", 1, 600000, window_ms),
     NUMBER("warmup-ms", 0, 60000, warmup_ms),
     NUMBER("rest-ms", 0, 60000, rest_ms),
-    NUMBER("size", 0, 1048576, size),
-    NUMBER("answer", 0, 1048576, answer),
+    NUMBER("size", 0, MAX_ANSWER, size),
+    NUMBER("answer", 0, MAX_ANSWER, answer),
     NUMBER("idle", 0, 20000, idle),
     NUMBER("active", 0, 1000, active),
     NUMBER("every-ms", 1, 60000, every_ms),
+    NUMBER("take", 1, 10000000, take),
+    NUMBER("slow", 0, 4096, slow),
+    NUMBER("slow-size", 1024, MAX_ANSWER, slow_size),
+    NUMBER("flood", 0, 4096, flood),
 };
 #define N_NUMBERS ((int)(sizeof(number_options) / sizeof(*number_options)))
 
@@ -64,6 +76,7 @@ static const struct {
     size_t offset;
 } text_options[] = {
     {"tokens", offsetof(struct load_options, tokens)},
+    {"flood-tokens", offsetof(struct load_options, flood_tokens)},
     {"path", offsetof(struct load_options, path)},
     {"query", offsetof(struct load_options, query)},
     {"save", offsetof(struct load_options, save)},
@@ -75,6 +88,7 @@ enum {
     OPTION_PORT = N_NUMBERS + N_TEXTS,
     OPTION_EXPECT,
     OPTION_ONCE,
+    OPTION_TLS,
     OPTION_PIDS,
     OPTION_CALL,
     N_OPTIONS
@@ -98,6 +112,9 @@ static void take_option(struct load_options *options, int option)
     case OPTION_ONCE:
         options->is_once = true;
         break;
+    case OPTION_TLS:
+        options->is_tls = true;
+        break;
     case OPTION_PIDS:
         if (process_set_parse(optarg, &options->contender) < 0)
             tool_die("%s is not a list of processes", optarg);
@@ -116,6 +133,7 @@ struct load_options load_options_parse(int argc, char **argv)
         .window_ms = 2000,
         .warmup_ms = 500,
         .every_ms = 100,
+        .slow_size = 1024 * 1024,
         .expect = 200,
         .path = "/mcp",
         .request = request_find("small"),
@@ -124,6 +142,7 @@ struct load_options load_options_parse(int argc, char **argv)
         [OPTION_PORT] = {"port", required_argument, NULL, OPTION_PORT},
         [OPTION_EXPECT] = {"expect", required_argument, NULL, OPTION_EXPECT},
         [OPTION_ONCE] = {"once", no_argument, NULL, OPTION_ONCE},
+        [OPTION_TLS] = {"tls", no_argument, NULL, OPTION_TLS},
         [OPTION_PIDS] = {"pids", required_argument, NULL, OPTION_PIDS},
         [OPTION_CALL] = {"call", required_argument, NULL, OPTION_CALL},
     };
@@ -143,7 +162,8 @@ struct load_options load_options_parse(int argc, char **argv)
         else
             memcpy((char *)&options + text_options[o - N_NUMBERS].offset, &optarg, sizeof(optarg));
     }
-    if (optind != argc || options.port == 0 || options.tokens == NULL)
+    if (optind != argc || options.port == 0 || options.tokens == NULL ||
+        (options.flood > 0 && options.flood_tokens == NULL))
         tool_die("%s", usage);
     return options;
 }

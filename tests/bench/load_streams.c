@@ -4,14 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "load.h"
 #include "tool.h"
 
-#define MAX_OPENING 32 /* streams opened at the same time: no listen queue overflows */
+#define MAX_OPENING 32  /* streams opened at the same time: no listen queue overflows */
+#define PER_SOURCE 4000 /* streams from one address */
 #define MAX_EVENT 1024
-#define OPEN_TIMEOUT_NS INT64_C(30000000000)
+#define OPEN_TIMEOUT_NS INT64_C(60000000000)
 #define TURN_NS INT64_C(100000000)
 
 struct stream {
@@ -71,16 +71,18 @@ static void stream_on_bytes(struct load *load, struct endpoint *endpoint, const 
         tool_die("a stream with status %d", message_status(&endpoint->reply));
 }
 
-static void stream_start(struct load *load, struct stream *stream, bool is_active)
+static void stream_start(struct load *load, size_t index)
 {
+    struct stream *stream = &load->streams[index];
+    struct tool_source source = {.address = (uint32_t)(index / PER_SOURCE)};
     char prefix[256];
     char query[32] = "";
-    if (is_active)
+    if (index >= load->options.idle)
         (void)snprintf(query, sizeof(query), "?every=%u", load->options.every_ms);
     (void)snprintf(prefix, sizeof(prefix), prefix_format, query, load->options.port);
     stream->load = load;
-    endpoint_open(load, &stream->endpoint, stream_on_bytes);
-    endpoint_send(load, &stream->endpoint, prefix, suffix);
+    endpoint_open(load, &stream->endpoint, source, stream_on_bytes);
+    (void)endpoint_send(&stream->endpoint, &load->good.tokens, prefix, suffix);
 }
 
 void streams_open(struct load *load)
@@ -95,7 +97,7 @@ void streams_open(struct load *load)
         if (tool_now_ns() > deadline_ns)
             tool_die("only %zu of %zu streams opened", load->n_streams_open, total);
         for (; started < total && started - load->n_streams_open < MAX_OPENING; started++)
-            stream_start(load, &load->streams[started], started >= load->options.idle);
+            stream_start(load, started);
         load_turn(load, TURN_NS);
     }
 }
@@ -103,7 +105,7 @@ void streams_open(struct load *load)
 void streams_free(struct load *load)
 {
     for (size_t i = 0; load->streams != NULL && i < load->n_streams_open; i++)
-        (void)close(load->streams[i].endpoint.fd);
+        endpoint_close(&load->streams[i].endpoint);
     free(load->streams);
     load->streams = NULL;
 }

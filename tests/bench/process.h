@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define PROCESS_MAX 8
+#define PROCESS_MAX 64
 
 /* The processes of one contender, e.g. the master and the worker of nginx. */
 struct process_set {

@@ -87,10 +87,26 @@ int tool_accept(int listen_fd)
     return fd;
 }
 
-int tool_connect(uint16_t port)
+/* The port is chosen by connect(), when the other end is known: so one port serves several. */
+static void take_source(int fd, struct tool_source source)
+{
+    int on = 1;
+    struct sockaddr_in address = loopback(0);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK + source.address);
+    if (source.address > 0 &&
+        (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) < 0 ||
+         bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0))
+        tool_die("cannot bind to a loopback address: %s", strerror(errno));
+    if (source.receive_bytes > 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &source.receive_bytes, sizeof(int)) < 0)
+        tool_die("SO_RCVBUF: %s", strerror(errno));
+}
+
+int tool_connect(uint16_t port, struct tool_source source)
 {
     int fd = make_socket(0);
     struct sockaddr_in address = loopback(port);
+    take_source(fd, source);
     if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
         fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
         tool_die("cannot connect to port %u: %s", port, strerror(errno));

@@ -20,7 +20,13 @@ uint64_t tool_parse_number(const char *text, uint64_t min, uint64_t max);
 /* Non-blocking TCP on 127.0.0.1 with TCP_NODELAY. Port 0 takes any free one. */
 int tool_listen(uint16_t port, uint16_t *ret_port);
 int tool_accept(int listen_fd); /* -1 when nobody waits any more */
-int tool_connect(uint16_t port);
+
+/* Our end of a connection; zero-initialised, as the kernel likes it. */
+struct tool_source {
+    uint32_t address;  /* 127.0.0.1 + this: one address has some 28,000 ports */
+    int receive_bytes; /* SO_RCVBUF, set before the window is offered */
+};
+int tool_connect(uint16_t port, struct tool_source source);
 
 /* Level-triggered interest of fd, with data.ptr = owner. */
 void tool_epoll_add(int epoll_fd, int fd, uint32_t events, void *owner);

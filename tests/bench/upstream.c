@@ -2,7 +2,8 @@
 /* The MCP server of the bench: answers at once, so that what is measured is the proxy.
  *
  *   POST /mcp             a JSON-RPC result of 300 bytes, whatever was asked for
- *   POST /mcp?size=65536  a larger one; or ?size=1048576
+ *   POST /mcp?size=BYTES  one of that size, up to 16 MiB
+ *   POST /mcp?events=N    N events of 200 bytes in one piece; &every=MS: one each MS ms, alone
  *   POST /mcp?list=json   the list of 50 tools; ?list=sse: the same as an event stream that ends
  *   GET  /mcp             an SSE stream that stays open; ?every=MS: with an event each MS ms
  *   GET  /jwks.json       the key set, for contenders that fetch it
@@ -10,36 +11,31 @@
  * usage: upstream JWKS_FILE PORT_FILE
  * Writes the port it listens on to PORT_FILE and serves until it is ended. */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "answer.h"
 #include "message.h"
 #include "tool.h"
 #include "tool_list.h"
 
 #define BATCH 256
 #define RECEIVE_MAX (64U * 1024)
-#define MAX_ACTIVE 1024
-#define MAX_HEAD 256
-
-/* A whole response in memory. */
-struct answer {
-    const char *request_line; /* how a request for it begins */
-    size_t body_len;
-    char *bytes;
-    size_t len;
-};
+#define MAX_ACTIVE 4096
+#define MAX_SIZES 16
+#define MAX_SIZE (16U * 1024 * 1024)
+#define MAX_EVENTS 50
 
 struct peer {
     int fd;
     struct message request;
     const char *unsent; /* the rest of an answer that the socket did not take */
     size_t unsent_len;
-    int64_t every_ns; /* 0: not an active stream */
+    uint32_t events_left; /* of an answer that ends; 0: of a stream without end */
+    int64_t every_ns;     /* 0: not an active stream */
     int64_t due_ns;
 };
 
@@ -48,81 +44,36 @@ struct upstream {
     int listen_fd;
     struct answer *answers;
     size_t n_answers;
+    struct answer sizes[MAX_SIZES]; /* made when they are first asked for */
+    size_t n_sizes;
     struct peer *active[MAX_ACTIVE]; /* streams with events, in no order; borrowed */
     size_t n_active;
     size_t n_ever_active;
     char received[RECEIVE_MAX];
 };
 
-static const char stream_head[] = "HTTP/1.1 200 OK\r\n"
-                                  "Content-Type: text/event-stream\r\n"
-                                  "Cache-Control: no-cache\r\n"
-                                  "X-Accel-Buffering: no\r\n"
-                                  "Transfer-Encoding: chunked\r\n\r\n"
-                                  "8\r\n: open\n\n\r\n";
+#define STREAM_HEAD                       \
+    "HTTP/1.1 200 OK\r\n"                 \
+    "Content-Type: text/event-stream\r\n" \
+    "Cache-Control: no-cache\r\n"         \
+    "X-Accel-Buffering: no\r\n"           \
+    "Transfer-Encoding: chunked\r\n\r\n"
 
-static char *file_read(const char *path, size_t *ret_len)
-{
-    static const size_t max_file = 256U * 1024;
-    FILE *file = fopen(path, "re");
-    char *bytes = malloc(max_file);
-    if (file == NULL || bytes == NULL)
-        tool_die("cannot read %s", path);
-    *ret_len = fread(bytes, 1, max_file, file);
-    (void)fclose(file);
-    return bytes;
-}
+static const char stream_head[] = STREAM_HEAD;
+static const char stream_opening[] = STREAM_HEAD "8\r\n: open\n\n\r\n";
 
-/* A tools/call result, padded to exactly body_len bytes. */
-static char *result_make(size_t body_len)
+/* No more events for this peer. */
+static void peer_rest(struct upstream *upstream, struct peer *peer)
 {
-    static const char start[] =
-        "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"";
-    static const char end[] = "\"}]}}";
-    char *body = malloc(body_len);
-    if (body == NULL || body_len < sizeof(start) + sizeof(end))
-        tool_die("cannot make an answer of %zu bytes", body_len);
-    memset(body, 'x', body_len);
-    memcpy(body, start, sizeof(start) - 1);
-    memcpy(body + body_len - (sizeof(end) - 1), end, sizeof(end) - 1);
-    return body;
-}
-
-/* Takes over body. */
-static void answer_fill(struct answer *answer, char *body)
-{
-    answer->bytes = malloc(MAX_HEAD + answer->body_len);
-    if (answer->bytes == NULL)
-        tool_die("out of memory");
-    int head_len = snprintf(answer->bytes, MAX_HEAD,
-                            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-                            "Content-Length: %zu\r\n\r\n",
-                            answer->body_len);
-    memcpy(answer->bytes + head_len, body, answer->body_len);
-    answer->len = (size_t)head_len + answer->body_len;
-    free(body);
-}
-
-/* The whole stream: one event in one chunk, and the end. Takes over event. */
-static void answer_fill_stream(struct answer *answer, char *event)
-{
-    answer->bytes = malloc(MAX_HEAD + answer->body_len);
-    if (answer->bytes == NULL)
-        tool_die("out of memory");
-    int len = snprintf(answer->bytes, MAX_HEAD + answer->body_len,
-                       "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-                       "Cache-Control: no-cache\r\n"
-                       "Transfer-Encoding: chunked\r\n\r\n%zx\r\n%.*s\r\n0\r\n\r\n",
-                       answer->body_len, (int)answer->body_len, event);
-    answer->len = (size_t)len;
-    free(event);
+    for (size_t i = 0; peer->every_ns > 0 && i < upstream->n_active; i++)
+        if (upstream->active[i] == peer)
+            upstream->active[i--] = upstream->active[--upstream->n_active];
+    peer->every_ns = 0;
 }
 
 static void peer_close(struct upstream *upstream, struct peer *peer)
 {
-    for (size_t i = 0; i < upstream->n_active; i++)
-        if (upstream->active[i] == peer)
-            upstream->active[i--] = upstream->active[--upstream->n_active];
+    peer_rest(upstream, peer);
     (void)close(peer->fd);
     free(peer);
 }
@@ -148,24 +99,93 @@ static int peer_send(struct upstream *upstream, struct peer *peer, const char *b
     return peer_flush(upstream, peer);
 }
 
-/* Events are spread over the period: streams that were opened together do not fire together. */
-static void peer_activate(struct upstream *upstream, struct peer *peer, uint64_t every_ms)
+/* The last event of an answer takes its end with it, in one piece. */
+static int send_event(struct upstream *upstream, struct peer *peer)
 {
-    static const size_t phases = 64;
+    static const char end[] = "0\r\n\r\n";
+    char bytes[ANSWER_EVENT_LEN + 32];
+    size_t len = answer_print_event(bytes, sizeof(bytes));
+    if (peer->events_left == 1) {
+        memcpy(bytes + len, end, sizeof(end) - 1);
+        len += sizeof(end) - 1;
+        peer_rest(upstream, peer);
+    }
+    if (peer->events_left > 0)
+        peer->events_left--;
+    return send(peer->fd, bytes, len, MSG_NOSIGNAL) == (ssize_t)len ? 0 : -1;
+}
+
+static void peer_activate(struct upstream *upstream, struct peer *peer, uint64_t every_ms,
+                          int64_t first_ns)
+{
     if (upstream->n_active == MAX_ACTIVE)
         tool_die("more than %d active streams", MAX_ACTIVE);
-    size_t phase = upstream->n_ever_active++ * 27 % phases;
     peer->every_ns = (int64_t)every_ms * 1000000;
-    peer->due_ns = tool_now_ns() + peer->every_ns * (int64_t)phase / (int64_t)phases;
+    peer->due_ns = tool_now_ns() + first_ns;
     upstream->active[upstream->n_active++] = peer;
 }
 
+/* The number behind NAME in the request line, or 0. */
+static uint64_t query_number(const struct peer *peer, const char *name)
+{
+    const char *line_end = strstr(peer->request.head, "\r\n");
+    const char *at = strstr(peer->request.head, name);
+    return at == NULL || at > line_end ? 0 : strtoull(at + strlen(name), NULL, 10);
+}
+
+/* Events are spread over the period: streams that were opened together do not fire together. */
 static int open_stream(struct upstream *upstream, struct peer *peer)
 {
-    const char *every = strstr(peer->request.head, "?every=");
-    if (every != NULL)
-        peer_activate(upstream, peer, strtoull(every + sizeof("?every=") - 1, NULL, 10));
+    static const int64_t phases = 64;
+    int64_t every_ms = (int64_t)query_number(peer, "?every=");
+    if (every_ms > 0) {
+        int64_t phase = (int64_t)(upstream->n_ever_active++ * 27) % phases;
+        peer_activate(upstream, peer, (uint64_t)every_ms, every_ms * 1000000 * phase / phases);
+    }
+    return peer_send(upstream, peer, stream_opening, sizeof(stream_opening) - 1);
+}
+
+/* All events at once: small enough for any socket that is empty. */
+static int answer_at_once(struct peer *peer, uint64_t n_events)
+{
+    static const char end[] = "0\r\n\r\n";
+    char bytes[sizeof(stream_head) + MAX_EVENTS * (ANSWER_EVENT_LEN + 8) + sizeof(end)];
+    size_t len = sizeof(stream_head) - 1;
+    memcpy(bytes, stream_head, len);
+    for (uint64_t i = 0; i < n_events; i++)
+        len += answer_print_event(bytes + len, sizeof(bytes) - len);
+    memcpy(bytes + len, end, sizeof(end) - 1);
+    len += sizeof(end) - 1;
+    return send(peer->fd, bytes, len, MSG_NOSIGNAL) == (ssize_t)len ? 0 : -1;
+}
+
+static int answer_events(struct upstream *upstream, struct peer *peer)
+{
+    uint64_t n_events = query_number(peer, "?events=");
+    uint64_t every_ms = query_number(peer, "&every=");
+    if (n_events == 0 || n_events > MAX_EVENTS)
+        return -1;
+    if (every_ms == 0)
+        return answer_at_once(peer, n_events);
+    peer->events_left = (uint32_t)n_events;
+    peer_activate(upstream, peer, every_ms, (int64_t)every_ms * 1000000);
     return peer_send(upstream, peer, stream_head, sizeof(stream_head) - 1);
+}
+
+static int answer_size(struct upstream *upstream, struct peer *peer)
+{
+    size_t size = query_number(peer, "?size=");
+    size_t i = 0;
+    while (i < upstream->n_sizes && upstream->sizes[i].body_len != size)
+        i++;
+    if (i == MAX_SIZES || size > MAX_SIZE)
+        return -1;
+    if (i == upstream->n_sizes) {
+        upstream->sizes[i].body_len = size;
+        answer_fill(&upstream->sizes[i], answer_make_result(size));
+        upstream->n_sizes++;
+    }
+    return peer_send(upstream, peer, upstream->sizes[i].bytes, upstream->sizes[i].len);
 }
 
 static int answer_request(struct upstream *upstream, struct peer *peer)
@@ -177,6 +197,10 @@ static int answer_request(struct upstream *upstream, struct peer *peer)
         if (strncmp(head, answer->request_line, strlen(answer->request_line)) == 0)
             return peer_send(upstream, peer, answer->bytes, answer->len);
     }
+    if (strncmp(head, "POST /mcp?size=", 15) == 0)
+        return answer_size(upstream, peer);
+    if (strncmp(head, "POST /mcp?events=", 17) == 0)
+        return answer_events(upstream, peer);
     if (strncmp(head, "GET /mcp", 8) == 0)
         return open_stream(upstream, peer);
     return peer_send(upstream, peer, not_found, sizeof(not_found) - 1);
@@ -228,21 +252,6 @@ static void accept_all(struct upstream *upstream)
     }
 }
 
-/* One event in one chunk. It carries the time it was sent, from which the load takes its latency.
- */
-static int send_event(struct peer *peer, int64_t now_ns)
-{
-    char event[256];
-    char chunk[300];
-    int event_len = snprintf(event, sizeof(event),
-                             "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":"
-                             "\"notifications/message\",\"params\":{\"level\":\"info\",\"data\":"
-                             "{\"sent_ns\":%" PRId64 ",\"text\":\"0123456789abcdef\"}}}\n\n",
-                             now_ns);
-    int len = snprintf(chunk, sizeof(chunk), "%x\r\n%s\r\n", (unsigned)event_len, event);
-    return send(peer->fd, chunk, (size_t)len, MSG_NOSIGNAL) == len ? 0 : -1;
-}
-
 /* Sends what is due. Returns how long until the next event, -1 when there is none. */
 static int64_t run_events(struct upstream *upstream)
 {
@@ -251,13 +260,17 @@ static int64_t run_events(struct upstream *upstream)
     for (size_t i = 0; i < upstream->n_active; i++) {
         struct peer *peer = upstream->active[i];
         if (peer->due_ns <= now_ns) {
-            if (send_event(peer, tool_now_ns()) < 0) {
+            peer->due_ns += peer->every_ns;
+            if (send_event(upstream, peer) < 0) {
                 /* A stream that does not keep up, or is gone: the load notices the missing end. */
                 peer_close(upstream, peer);
                 i--;
                 continue;
             }
-            peer->due_ns += peer->every_ns;
+            if (peer->every_ns == 0) {
+                i--;
+                continue;
+            }
         }
         if (peer->due_ns < next_ns)
             next_ns = peer->due_ns;
@@ -290,17 +303,16 @@ static void write_port(const char *path, uint16_t port)
 }
 
 /* What there is to answer with. */
-enum { ANSWER_300, ANSWER_64K, ANSWER_1M, ANSWER_LIST, ANSWER_LIST_STREAM, ANSWER_KEYS, N_ANSWERS };
+enum { ANSWER_300, ANSWER_LIST, ANSWER_LIST_STREAM, ANSWER_KEYS, N_ANSWERS };
 
 static void fill_all(struct answer *answers, const char *key_file)
 {
-    for (size_t i = ANSWER_300; i <= ANSWER_1M; i++)
-        answer_fill(&answers[i], result_make(answers[i].body_len));
+    answer_fill(&answers[ANSWER_300], answer_make_result(answers[ANSWER_300].body_len));
     char *list = tool_list_make(&answers[ANSWER_LIST].body_len);
     answer_fill(&answers[ANSWER_LIST], list);
     char *event = tool_list_make_event(&answers[ANSWER_LIST_STREAM].body_len);
     answer_fill_stream(&answers[ANSWER_LIST_STREAM], event);
-    char *keys = file_read(key_file, &answers[ANSWER_KEYS].body_len);
+    char *keys = answer_read_file(key_file, &answers[ANSWER_KEYS].body_len);
     answer_fill(&answers[ANSWER_KEYS], keys);
 }
 
@@ -308,8 +320,6 @@ int main(int argc, char **argv)
 {
     static struct answer answers[] = {
         [ANSWER_300] = {.request_line = "POST /mcp ", .body_len = 300},
-        [ANSWER_64K] = {.request_line = "POST /mcp?size=65536 ", .body_len = 65536},
-        [ANSWER_1M] = {.request_line = "POST /mcp?size=1048576 ", .body_len = 1048576},
         [ANSWER_LIST] = {.request_line = "POST /mcp?list=json "},
         [ANSWER_LIST_STREAM] = {.request_line = "POST /mcp?list=sse "},
         [ANSWER_KEYS] = {.request_line = "GET /jwks.json "},
