@@ -56,7 +56,9 @@ for (const signal of ['SIGINT', 'SIGTERM'])
         demo.child.kill(signal);
         await delay(50);
         demo.child.kill(signal);
-        const [code] = await demo.ended;
-        assert.equal(code, 0, demo.errors);
+        const [code, killedBy] = await demo.ended;
+        // Node lets go of its signal handlers at its end: the second may find it past its work.
+        if (killedBy === null) assert.equal(code, 0, demo.errors);
+        assert.match(demo.output, /\nStopped\.\n$/);
         for (const url of urls) assert.equal(await isRefused(url), true, url);
     });
