@@ -56,7 +56,7 @@ contender_is_installed() {
 
 apache_modules=/usr/lib/apache2/modules
 
-npm_version() { sed -n 's/^ *"version": "\(.*\)",\{0,1\}$/\1/p' "$1/package.json"; }
+npm_version() { sed -n 's/^ *"version": "\([0-9][^"]*\)".*/\1/p' "$1/package.json" | head -n 1; }
 
 # contender_version NAME: one line.
 contender_version() {
@@ -197,6 +197,15 @@ contender_refresh() {
     pids[$1]=$(IFS=, && echo "${list[*]}")
 }
 
+# As many as 10,000 streams and what is beside them need, two each, or what the machine allows: nginx
+# and HAProxy pay memory for what they may open.
+files_wanted() {
+    local limit
+    limit=$(ulimit -n)
+    [[ $limit != unlimited && $limit -lt 24576 ]] || limit=24576
+    echo "$limit"
+}
+
 # contender_start NAME: a new process, ready to serve.
 contender_start() {
     local name=$1 template config scheme=http
@@ -217,7 +226,7 @@ contender_start() {
     choose_lines "$template" ${words[$name]} |
         fill_in RULES "$(<"$here/contenders/rules.json")" NAME "$name" SCHEME "$scheme" \
             WORKERS "${workers[$name]}" LISTEN "${port[$name]}" ADMIN "$(free_port)" \
-            UPSTREAM "${port[upstream]}" DIR "$work" FILES "$(ulimit -n)" \
+            UPSTREAM "${port[upstream]}" DIR "$work" FILES "$(files_wanted)" \
             MODULES "$apache_modules" >"$config"
     : >"$work/$name.log"
     "exec_${program[$name]}" "$name" "$config" &
