@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "auth/keyset.h"
+#include "base/arena.h"
 #include "base/json.h"
 #include "base/secret.h"
 #include "base/str.h"
@@ -65,7 +66,7 @@ struct assertion;
 
 /* What a verified token says. Counted with plain references: it belongs to one worker thread, and
  * is used with the config that it was checked under. Immutable but for the assertions kept with it
- * (auth/assertion.h). Strings borrow from CLAIMS. */
+ * (auth/assertion.h) and for CLAIMS. Strings borrow from ARENA. */
 struct identity {
     unsigned refs;
     size_t issuer_index; /* in config_data.issuers */
@@ -76,15 +77,29 @@ struct identity {
     int64_t exp_s;
     int64_t nbf_s;  /* INT64_MIN when there is none */
     int64_t dies_s; /* exp + clock_skew of the config it was checked under */
-    json_t *claims; /* the payload object, owned by the identity; read only */
-    struct str kid; /* of the key that verified it, owned by the identity */
+    /* The claims that a route may look at, a tree: at least those of the route that it was checked
+     * for last. NULL: there are none. A tree takes several times the room of its text, and most
+     * routes read few claims or none. Read only. */
+    json_t *claims;
+    const struct route *claims_route;       /* whose claims were looked for last */
+    size_t claims_bytes;                    /* what the tree takes, estimated */
+    struct str payload;                     /* all claims: the text of the payload object */
+    struct str audience;                    /* the value of aud, a part of that text */
+    struct str kid;                         /* of the key that verified it */
     uint8_t thumbprint[JWK_THUMBPRINT_LEN]; /* of the same key */
     struct assertion *assertions;           /* one for each route that wants one; a list, owned */
     size_t assertion_bytes;                 /* what they take */
+    struct arena *arena;                    /* owned; the identity itself lies in it */
+    size_t arena_bytes;                     /* what it takes */
 };
 
+/* A blank identity with room for SIZE bytes of strings in its arena; one reference. NULL: no
+ * memory. */
+struct identity *identity_new(size_t size);
 struct identity *identity_ref(struct identity *identity);
 struct identity *identity_unref(struct identity *identity); /* takes NULL, returns NULL */
+/* All that it holds at present, estimated. */
+size_t identity_bytes(const struct identity *identity);
 
 /* Everything the check depends on besides the token. */
 struct token_context {
@@ -96,20 +111,21 @@ struct token_context {
     int64_t now_mono_ms;           /* for the age of the keys */
 };
 
-/* Checks TOKEN (the credential behind "Bearer "). TOKEN_OK gives *ret_identity, one reference. On
+/* Checks TOKEN (the credential behind "Bearer "). TOKEN_OK gives *ret_identity, one reference, with
+ * the claims that the route reads. On
  * TOKEN_UNKNOWN_KEY and TOKEN_NO_KEYS *ret_issuer_index says whose keys to fetch; else it is
  * SIZE_MAX. */
 enum token_rc token_check(const struct token_context *context, struct str token,
                           struct identity **ret_identity, size_t *ret_issuer_index);
 
 /* The part of the check that depends on the route and the time, for an identity that was verified
- * before (cache): issuer accepted by the route, its keys not too old, audience, exp, nbf. */
-enum token_rc token_recheck(const struct token_context *context, const struct identity *identity);
+ * before (cache): issuer accepted by the route, its keys not too old, audience, exp, nbf. TOKEN_OK:
+ * its claims are now, too, those that the route reads. */
+enum token_rc token_recheck(const struct token_context *context, struct identity *identity);
 
-/* Rules 17 to 21 alone, on a payload that claims_decode() gave, whoever signed it: one of the steps
- * of token_check(), and all that `portcullis explain` can check without keys. */
-enum token_rc token_check_claims(const struct token_context *context, const json_t *payload,
-                                 struct claims *ret_claims);
+/* Rules 17 to 21 alone, whoever signed TOKEN: one of the steps of token_check(), and all that
+ * `portcullis explain` can check without keys. */
+enum token_rc token_check_claims(const struct token_context *context, struct str token);
 
 /* Rule 25: the keys of this issuer are so old that at least one refresh failed. */
 bool token_keys_are_stale(const struct token_context *context, size_t issuer_index);

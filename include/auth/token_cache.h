@@ -34,8 +34,8 @@ struct token_cache *token_cache_make(size_t max_entries, size_t max_bytes);
 struct token_cache *token_cache_free(struct token_cache *cache); /* takes NULL, returns NULL */
 
 /* The identity of TOKEN whose SHA-256 is DIGEST, or NULL. The caller gets a reference. An entry
- * past exp + skew at NOW_S ends here. Assertions that the identity has gained are counted here, and
- * others leave when they need the room. */
+ * past exp + skew at NOW_S ends here. Claims and assertions that the identity has gained are
+ * counted here, and others leave when they need the room. */
 struct identity *token_cache_lookup(struct token_cache *cache, const uint8_t digest[SHA256_LEN],
                                     struct str token, int64_t now_s);
 

@@ -47,6 +47,12 @@ struct str json_get_str(const json_t *object, const char *key);
  * number) or -ERANGE. */
 int json_to_i64(const json_t *value, int64_t *ret_value);
 
+/* The same for a value of a text that json_text_check() accepted. */
+int json_text_to_i64(struct str value, int64_t *ret_value);
+/* False when VALUE, of such a text, holds an integer past 64 bits at any depth: the one thing that
+ * json_text_check() accepts and json_parse() refuses. */
+bool json_text_integers_fit(struct str value);
+
 /* Appends VALUE as compact JSON, or indented by INDENT spaces when that is not 0, keys in the order
  * of the file. 0 or -errno. */
 int json_write(const json_t *value, unsigned indent, struct buf *out);

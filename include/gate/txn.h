@@ -60,7 +60,8 @@ enum relay_state {
     RELAY_WAITING,    /* for the upstream's head */
     RELAY_HOLDING,    /* it came; whether more than this read is to come is not known yet */
     RELAY_COLLECTING, /* a small answer, sent in one piece when it is complete */
-    RELAY_FILTERING,  /* a list in JSON, sent when it is complete and filtered */
+    RELAY_FILTERING,  /* there may be a list in it: JSON is sent when it is complete and filtered,
+                         events when it is known whether more than this read is to come */
     RELAY_STREAMING,
     RELAY_DONE,
 };
@@ -80,7 +81,7 @@ struct relay {
     const struct http1_response_head *head; /* with RELAY_HOLDING: the upstream's */
     struct str held;                        /* with RELAY_HOLDING: what came of the body */
     struct reply *reply; /* the answer under construction, in the arena; NULL while none is kept */
-    struct buf body;     /* with RELAY_COLLECTING */
+    struct buf body;     /* with RELAY_COLLECTING, and what a filter gave with RELAY_FILTERING */
     uint64_t bytes;      /* of the upstream's body */
     struct list_filter *filter; /* NULL: the answer passes as it is */
     bool plain;                 /* libmicrohttpd can send its fields */

@@ -24,7 +24,7 @@ static inline size_t base64url_decoded_len(size_t text_len)
 }
 
 /* Decodes TEXT into the CAP bytes at RET_BYTES. 0; -EINVAL: not strict base64url; -ENOSPC: more
- * than CAP bytes. Nothing is written on failure. */
+ * than CAP bytes. On failure the bytes may be overwritten, and *ret_len is as it was. */
 int base64url_decode(struct str text, uint8_t *ret_bytes, size_t cap, size_t *ret_len);
 
 /* Decodes TEXT behind the content of OUT. 0; -EINVAL; -EMSGSIZE or -ENOMEM of the buffer. The

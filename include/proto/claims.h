@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Registered claims of a JWT access token: RFC 7519 4.1, RFC 9068 2.2, rules 17 to 21 of
- * docs/TOKENS.md. Pure functions of the payload object; the signature is somebody else's business
+ * docs/TOKENS.md. Pure functions of the payload; the signature is somebody else's business
  * (proto/jws.h). */
 #ifndef PROTO_CLAIMS_H
 #define PROTO_CLAIMS_H
@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/json.h"
 #include "base/str.h"
 
@@ -32,11 +33,36 @@ enum claims_rc {
 };
 
 /* The payload of a JWS, base64url text that jws_split() has checked, as a JSON object of any size
- * and at most CLAIMS_MAX_DEPTH levels. CLAIMS_OK, CLAIMS_MALFORMED or CLAIMS_NO_MEMORY;
- * *ret_payload is the caller's. */
+ * and at most CLAIMS_MAX_DEPTH levels: a tree, for people. CLAIMS_OK, CLAIMS_MALFORMED or
+ * CLAIMS_NO_MEMORY; *ret_payload is the caller's. */
 enum claims_rc claims_decode(struct str segment, json_t **ret_payload);
 
-/* What claims_check() found. Strings borrow from the payload. */
+/* What the rules look at, as values of the text of a payload (base/json_text.h): the absent string
+ * when there is no such member. */
+enum claim {
+    CLAIM_ISS,
+    CLAIM_SUB,
+    CLAIM_AUD,
+    CLAIM_EXP,
+    CLAIM_NBF,
+    CLAIM_IAT,
+    CLAIM_CLIENT_ID,
+    CLAIM_AZP,
+    CLAIM_CNF,
+    CLAIM_SCOPE,
+    CLAIM_COUNT
+};
+struct claims_payload {
+    struct str text; /* begins with the object; borrowed */
+    struct str members[CLAIM_COUNT];
+};
+
+/* Checks TEXT, the decoded payload, without a tree: accepts what claims_decode() accepts, but for
+ * numbers longer than JSON_TEXT_MAX_NUMBER. CLAIMS_OK, CLAIMS_MALFORMED or CLAIMS_NO_MEMORY. The
+ * payload borrows from TEXT. */
+enum claims_rc claims_read(struct str text, struct claims_payload *ret_payload);
+
+/* What claims_check() found. Strings borrow from the text, or, what had escapes, from the arena. */
 struct claims {
     struct str subject; /* not empty */
     struct str client;  /* client_id or azp, not empty */
@@ -52,12 +78,15 @@ struct claims_context {
     int64_t skew_s; /* tolerance on exp and nbf, not negative */
 };
 
-/* Rules 17 to 21 and the form of scope, in this order; the first one broken is the answer. */
-enum claims_rc claims_check(const json_t *payload, const struct claims_context *context,
+/* Rules 17 to 21 and the form of scope, in this order; the first one broken is the answer. ARENA
+ * takes strings that have escapes: at most as many bytes as the text, and rounding. */
+enum claims_rc claims_check(const struct claims_payload *payload,
+                            const struct claims_context *context, struct arena *arena,
                             struct claims *ret_claims);
 
-/* Rule 17 alone: CLAIMS_OK or CLAIMS_AUDIENCE. A member that is not a string spoils the array. */
-enum claims_rc claims_check_audience(const json_t *payload, const struct claims_context *context);
+/* Rule 17 alone, for the value of aud: CLAIMS_OK or CLAIMS_AUDIENCE. A member that is not a string
+ * spoils the array. */
+enum claims_rc claims_check_audience(struct str aud, const struct claims_context *context);
 /* The clock part of rules 18 and 19, for claims that were read before: CLAIMS_OK, CLAIMS_EXPIRED or
  * CLAIMS_NOT_YET_VALID. */
 enum claims_rc claims_check_clock(const struct claims_context *context, int64_t exp_s,

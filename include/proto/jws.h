@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/json.h"
+#include "base/arena.h"
 #include "base/str.h"
 #include "proto/jwk.h"
 
@@ -57,9 +57,9 @@ enum jws_rc jws_split(struct str token, struct jws_parts *ret_parts);
 
 /* What the header says, as far as it counts. jku, x5u, jwk, x5c and everything else is ignored. */
 struct jws_header {
-    json_t *json; /* owned */
+    struct arena *arena; /* owned: what kid borrows from */
     enum jws_alg alg;
-    struct str kid; /* borrows from json */
+    struct str kid;
 };
 
 /* Rules 9 to 13 for the header segment of a split token, as far as they need nothing but the
@@ -69,7 +69,9 @@ enum jws_rc jws_header_read(struct str segment, struct jws_header *ret_header);
 /* Frees what the header owns; harmless on a zeroed one. */
 void jws_header_clear(struct jws_header *header);
 
-/* What one thread needs to verify: fetched digests and a context that is used again and again. */
+/* What one thread needs to verify: fetched digests, and the last few keys, each made ready for an
+ * algorithm. It has references to these keys, so that their memory may outlive their keyset; which
+ * key counts is for the caller to say each time. */
 struct jws_verifier;
 struct jws_verifier *jws_verifier_make(void);                          /* NULL: no memory */
 struct jws_verifier *jws_verifier_free(struct jws_verifier *verifier); /* takes NULL, gives NULL */

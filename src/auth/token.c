@@ -5,7 +5,10 @@
 #include <stdlib.h>
 
 #include "auth/assertion.h"
+#include "auth/token_int.h"
 #include "base/err.h"
+#include "base/json_text.h"
+#include "proto/base64url.h"
 
 /* What the client is told about rule 7: the usual cause, and where it is cured. */
 #define NO_AUDIENCE_HINT                                                                          \
@@ -69,6 +72,33 @@ void token_fingerprint(const uint8_t digest[SHA256_LEN], char ret_hex[TOKEN_FING
     ret_hex[TOKEN_FINGERPRINT_LEN] = '\0';
 }
 
+/* For rounding up: of the identity itself, the payload and the kid; and of these and the strings of
+ * the payload that have escapes. */
+#define FIRST_SLACK 48
+#define ARENA_SLACK 128
+#define ARENA_OVERHEAD 80 /* of the arena's own fields and malloc's */
+
+/* A string of the payload that has escapes is there twice: at most so much in all. */
+static size_t escapes_bytes(size_t size)
+{
+    return size + ARENA_SLACK;
+}
+
+struct identity *identity_new(size_t size)
+{
+    const size_t first = sizeof(struct identity) + FIRST_SLACK + size;
+    struct arena *arena = arena_new(first, first + escapes_bytes(size));
+    struct identity *identity = arena != NULL ? ARENA_NEW(arena, struct identity) : NULL;
+    if (identity == NULL) {
+        (void)arena_free(arena);
+        return NULL;
+    }
+    identity->refs = 1;
+    identity->arena = arena;
+    identity->arena_bytes = ARENA_OVERHEAD + first;
+    return identity;
+}
+
 struct identity *identity_ref(struct identity *identity)
 {
     identity->refs++;
@@ -81,8 +111,13 @@ struct identity *identity_unref(struct identity *identity)
         return NULL;
     (void)assertion_free_all(identity->assertions);
     json_decref(identity->claims);
-    free(identity);
+    (void)arena_free(identity->arena);
     return NULL;
+}
+
+size_t identity_bytes(const struct identity *identity)
+{
+    return identity->arena_bytes + identity->claims_bytes + identity->assertion_bytes;
 }
 
 /* One check under way: what the steps below find out, each for those behind it. */
@@ -90,17 +125,16 @@ struct check {
     const struct token_context *context;
     struct str token;
     struct jws_parts parts;
-    struct jws_header header; /* owned */
-    json_t *payload;          /* owned */
-    size_t issuer_index;
+    struct jws_header header;      /* owned */
+    struct identity *identity;     /* owned; first the place of the payload, then filled */
+    struct claims_payload payload; /* borrows from the identity */
     const struct jwk *key;
-    struct claims claims;
 };
 
 static void check_clear(struct check *check)
 {
     jws_header_clear(&check->header);
-    json_unref(&check->payload);
+    check->identity = identity_unref(check->identity);
 }
 
 static enum token_rc rc_of_jws(enum jws_rc rc)
@@ -161,9 +195,21 @@ static enum token_rc check_header(struct check *check)
     return rc_of_jws(jws_header_read(check->parts.header, &check->header));
 }
 
+/* Rule 9 for the payload, which is decoded to where it stays when the token turns out to be good.
+ */
 static enum token_rc check_payload(struct check *check)
 {
-    return rc_of_claims(claims_decode(check->parts.payload, &check->payload));
+    const size_t cap = base64url_decoded_len(check->parts.payload.len);
+    check->identity = identity_new(cap + check->header.kid.len);
+    uint8_t *text = check->identity != NULL ? arena_alloc(check->identity->arena, cap) : NULL;
+    size_t len;
+    if (text == NULL)
+        return TOKEN_NO_MEMORY;
+    if (base64url_decode(check->parts.payload, text, cap, &len) < 0)
+        return TOKEN_PAYLOAD;
+    if (memchr(text, '\\', len) != NULL)
+        check->identity->arena_bytes += escapes_bytes(cap + check->header.kid.len);
+    return rc_of_claims(claims_read(str_make((const char *)text, len), &check->payload));
 }
 
 static bool route_accepts_issuer(const struct token_context *context, size_t issuer_index)
@@ -180,21 +226,25 @@ static bool route_accepts_issuer(const struct token_context *context, size_t iss
 static enum token_rc check_issuer(struct check *check)
 {
     const struct config_data *config = check->context->config;
-    const struct str iss = json_get_str(check->payload, "iss");
+    int fault;
+    const struct str iss =
+        json_text_string(check->payload.members[CLAIM_ISS], check->identity->arena, &fault);
+    check->identity->issuer = iss;
     for (size_t i = 0; i < config->n_issuers; i++) {
         if (str_is_set(iss) && str_eq(iss, config->issuers[i].issuer) &&
             route_accepts_issuer(check->context, i)) {
-            check->issuer_index = i;
+            check->identity->issuer_index = i;
             return TOKEN_OK;
         }
     }
-    return TOKEN_ISSUER;
+    return fault < 0 ? TOKEN_NO_MEMORY : TOKEN_ISSUER;
 }
 
 /* Rule 10. */
 static enum token_rc check_algorithm(struct check *check)
 {
-    const struct issuer_config *issuer = &check->context->config->issuers[check->issuer_index];
+    const struct issuer_config *issuer =
+        &check->context->config->issuers[check->identity->issuer_index];
     return jws_alg_is_allowed(check->header.alg, issuer->algorithms, issuer->n_algorithms)
              ? TOKEN_OK
              : TOKEN_ALG;
@@ -222,9 +272,10 @@ bool token_keys_are_stale(const struct token_context *context, size_t issuer_ind
 /* Rules 13 and 24. */
 static enum token_rc check_key(struct check *check)
 {
-    if (!has_usable_keys(check->context, check->issuer_index))
+    const size_t issuer_index = check->identity->issuer_index;
+    if (!has_usable_keys(check->context, issuer_index))
         return TOKEN_NO_KEYS;
-    check->key = keyset_find(check->context->keysets[check->issuer_index], check->header.kid);
+    check->key = keyset_find(check->context->keysets[issuer_index], check->header.kid);
     return check->key != NULL ? TOKEN_OK : TOKEN_UNKNOWN_KEY;
 }
 
@@ -245,25 +296,6 @@ static struct claims_context claims_context_of(const struct token_context *conte
     };
 }
 
-enum token_rc token_check_claims(const struct token_context *context, const json_t *payload,
-                                 struct claims *ret_claims)
-{
-    const struct claims_context claims_context = claims_context_of(context);
-    return rc_of_claims(claims_check(payload, &claims_context, ret_claims));
-}
-
-/* Rules 17 to 21. */
-static enum token_rc check_claims(struct check *check)
-{
-    return token_check_claims(check->context, check->payload, &check->claims);
-}
-
-/* The order of docs/TOKENS.md: cheap first, and nothing believed before the signature. */
-static enum token_rc (*const steps[])(struct check *check) = {
-    check_size,      check_form, check_header,    check_payload, check_issuer,
-    check_algorithm, check_key,  check_signature, check_claims,
-};
-
 /* A token that never expires in practice must not overflow into one that has. */
 static int64_t add_saturated(int64_t a, int64_t b)
 {
@@ -271,32 +303,43 @@ static int64_t add_saturated(int64_t a, int64_t b)
     return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
 }
 
-/* The identity of a token that passed every step; takes over the payload. NULL: no memory. */
-static struct identity *identity_make(struct check *check)
+/* Rules 17 to 21. */
+static enum token_rc check_claims(struct check *check)
 {
-    const struct str kid = check->key->kid;
-    /* The kid is kept behind the struct, in the same allocation. */
-    struct identity *identity = malloc(sizeof(*identity) + kid.len);
-    if (identity == NULL)
-        return NULL;
-    char *kid_copy = (char *)(identity + 1);
-    memcpy(kid_copy, kid.ptr, kid.len);
-    *identity = (struct identity){
-        .refs = 1,
-        .issuer_index = check->issuer_index,
-        .issuer = json_get_str(check->payload, "iss"),
-        .subject = check->claims.subject,
-        .client = check->claims.client,
-        .scope = check->claims.scope,
-        .exp_s = check->claims.exp_s,
-        .nbf_s = check->claims.nbf_s,
-        .dies_s = add_saturated(check->claims.exp_s, check->context->config->clock_skew_s),
-        .claims = TAKE(check->payload),
-        .kid = str_make(kid_copy, kid.len),
-    };
-    memcpy(identity->thumbprint, check->key->thumbprint, sizeof(identity->thumbprint));
-    return identity;
+    const struct claims_context claims_context = claims_context_of(check->context);
+    struct identity *identity = check->identity;
+    struct claims claims;
+    const enum claims_rc rc =
+        claims_check(&check->payload, &claims_context, identity->arena, &claims);
+    if (rc != CLAIMS_OK)
+        return rc_of_claims(rc);
+    identity->subject = claims.subject;
+    identity->client = claims.client;
+    identity->scope = claims.scope;
+    identity->exp_s = claims.exp_s;
+    identity->nbf_s = claims.nbf_s;
+    identity->dies_s = add_saturated(claims.exp_s, check->context->config->clock_skew_s);
+    identity->payload = check->payload.text;
+    identity->audience = check->payload.members[CLAIM_AUD];
+    return TOKEN_OK;
 }
+
+/* What does not come from the payload. */
+static enum token_rc keep_rest(struct check *check)
+{
+    struct identity *identity = check->identity;
+    identity->kid = arena_str(identity->arena, check->key->kid);
+    if (!str_is_set(identity->kid))
+        return TOKEN_NO_MEMORY;
+    memcpy(identity->thumbprint, check->key->thumbprint, sizeof(identity->thumbprint));
+    return token_keep_claims(identity, check->context->route);
+}
+
+/* The order of docs/TOKENS.md: cheap first, and nothing believed before the signature. */
+static enum token_rc (*const steps[])(struct check *check) = {
+    check_size,      check_form, check_header,    check_payload, check_issuer,
+    check_algorithm, check_key,  check_signature, check_claims,  keep_rest,
+};
 
 enum token_rc token_check(const struct token_context *context, struct str token,
                           struct identity **ret_identity, size_t *ret_issuer_index)
@@ -306,25 +349,30 @@ enum token_rc token_check(const struct token_context *context, struct str token,
     for (size_t i = 0; i < ARRAY_LEN(steps) && rc == TOKEN_OK; i++)
         rc = steps[i](&check);
     *ret_issuer_index =
-        rc == TOKEN_UNKNOWN_KEY || rc == TOKEN_NO_KEYS ? check.issuer_index : SIZE_MAX;
-    if (rc != TOKEN_OK)
-        return rc;
-    struct identity *identity = identity_make(&check);
-    if (identity == NULL)
-        return TOKEN_NO_MEMORY;
-    *ret_identity = identity;
-    return TOKEN_OK;
+        rc == TOKEN_UNKNOWN_KEY || rc == TOKEN_NO_KEYS ? check.identity->issuer_index : SIZE_MAX;
+    if (rc == TOKEN_OK)
+        *ret_identity = TAKE(check.identity);
+    return rc;
 }
 
-enum token_rc token_recheck(const struct token_context *context, const struct identity *identity)
+enum token_rc token_check_claims(const struct token_context *context, struct str token)
+{
+    CLEANUP(check_clear) struct check check = {.context = context, .token = token};
+    enum token_rc rc = check_form(&check);
+    if (rc == TOKEN_OK)
+        rc = check_payload(&check);
+    return rc == TOKEN_OK ? check_claims(&check) : rc;
+}
+
+enum token_rc token_recheck(const struct token_context *context, struct identity *identity)
 {
     const struct claims_context claims_context = claims_context_of(context);
     if (!route_accepts_issuer(context, identity->issuer_index))
         return TOKEN_ISSUER;
     if (!has_usable_keys(context, identity->issuer_index))
         return TOKEN_NO_KEYS;
-    enum claims_rc rc = claims_check_audience(identity->claims, &claims_context);
+    enum claims_rc rc = claims_check_audience(identity->audience, &claims_context);
     if (rc == CLAIMS_OK)
         rc = claims_check_clock(&claims_context, identity->exp_s, identity->nbf_s);
-    return rc_of_claims(rc);
+    return rc == CLAIMS_OK ? token_keep_claims(identity, context->route) : rc_of_claims(rc);
 }

@@ -9,18 +9,13 @@
 #include "base/err.h"
 #include "base/list.h"
 
-/* What JSON costs besides its text: jansson's structs and malloc's own, on a 64-bit machine. */
-#define JSON_VALUE_BYTES 64
-#define JSON_OBJECT_BYTES 320 /* the hash table with its first eight buckets */
-#define JSON_MEMBER_BYTES 96
-
 struct entry {
     struct list by_use; /* in token_cache.by_use */
     struct entry *next; /* in its bucket */
     uint8_t digest[SHA256_LEN];
     struct identity *identity; /* one reference */
-    size_t bytes;              /* all of it, with the assertions counted so far */
-    size_t assertion_bytes;    /* of these, those of the identity's assertions */
+    size_t bytes;              /* all of it */
+    size_t identity_bytes;     /* of these, those of the identity, as far as it was counted */
     size_t token_len;
     char token[];
 };
@@ -33,22 +28,6 @@ struct token_cache {
     size_t mask;        /* number of buckets - 1 */
     struct entry *buckets[];
 };
-
-/* The tree was parsed with a limit on its depth (CLAIMS_MAX_DEPTH). */
-static size_t json_bytes(json_t *value)
-{
-    size_t bytes = JSON_VALUE_BYTES + json_string_length(value);
-    size_t index;
-    const char *key;
-    json_t *member;
-    if (json_is_object(value))
-        bytes += JSON_OBJECT_BYTES;
-    json_object_foreach (value, key, member)
-        bytes += JSON_MEMBER_BYTES + strlen(key) + json_bytes(member);
-    json_array_foreach (value, index, member)
-        bytes += sizeof(json_t *) + json_bytes(member);
-    return bytes;
-}
 
 /* Two entries to a bucket at most, on average: the table is memory that every process pays for. */
 static size_t n_buckets_for(size_t max_entries)
@@ -120,15 +99,15 @@ static void end_oldest(struct token_cache *cache)
     cache->stats.evictions++;
 }
 
-/* An identity gains assertions after it was put in. Room for them is made at the expense of other
- * entries only: this one is in use. */
-static void count_assertions(struct token_cache *cache, struct entry *entry)
+/* An identity gains claims and assertions after it was put in. Room for them is made at the expense
+ * of other entries only: this one is in use. */
+static void count_growth(struct token_cache *cache, struct entry *entry)
 {
-    const size_t before = entry->assertion_bytes;
-    const size_t now = entry->identity->assertion_bytes;
+    const size_t before = entry->identity_bytes;
+    const size_t now = identity_bytes(entry->identity);
     cache->stats.bytes = cache->stats.bytes - before + now;
     entry->bytes = entry->bytes - before + now;
-    entry->assertion_bytes = now;
+    entry->identity_bytes = now;
     while (cache->stats.bytes > cache->max_bytes && list_first(&cache->by_use) != &entry->by_use)
         end_oldest(cache);
 }
@@ -148,7 +127,7 @@ struct identity *token_cache_lookup(struct token_cache *cache, const uint8_t dig
     cache->stats.hits++;
     list_unlink(&entry->by_use);
     list_append(&cache->by_use, &entry->by_use);
-    count_assertions(cache, entry);
+    count_growth(cache, entry);
     return identity_ref(entry->identity);
 }
 
@@ -161,7 +140,7 @@ static struct entry *entry_make(const uint8_t digest[SHA256_LEN], struct str tok
     *entry = (struct entry){
         .identity = identity_ref(identity),
         .bytes = bytes,
-        .assertion_bytes = identity->assertion_bytes,
+        .identity_bytes = identity_bytes(identity),
         .token_len = token.len,
     };
     memcpy(entry->digest, digest, SHA256_LEN);
@@ -179,8 +158,7 @@ static void make_room(struct token_cache *cache, size_t bytes)
 void token_cache_insert(struct token_cache *cache, const uint8_t digest[SHA256_LEN],
                         struct str token, struct identity *identity)
 {
-    const size_t bytes = sizeof(struct entry) + token.len + sizeof(*identity) + identity->kid.len +
-                         json_bytes(identity->claims) + identity->assertion_bytes;
+    const size_t bytes = sizeof(struct entry) + token.len + identity_bytes(identity);
     struct entry *older = find(cache, digest, token);
     if (older != NULL) /* verified twice at once: the newer verdict counts */
         end_entry(cache, older);

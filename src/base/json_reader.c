@@ -45,13 +45,11 @@ ALWAYS_INLINE const char *skip_blanks(const char *at, const char *end)
 ALWAYS_INLINE const char *take_string(struct json_reader *r, const char *at)
 {
     const char *const end = r->end;
-    while (end - at >= 8) {
-        const uint64_t special = json_special_bytes(json_load8(at));
-        if (special != 0) {
-            at += json_bytes_before(special);
+    while (end - at >= 16) {
+        const size_t plain = json_plain_bytes(at);
+        at += plain;
+        if (plain < 16)
             return *at == '"' ? at + 1 : json_string_end(r, at);
-        }
-        at += 8;
     }
     return json_string_end(r, at);
 }

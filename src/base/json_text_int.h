@@ -6,6 +6,7 @@
 #include <endian.h>
 
 #include "base/json_reader.h"
+#include "base/vec.h"
 
 /* Eight bytes at once, the first of them lowest. */
 #define JSON_EACH_BYTE(byte) ((uint64_t)0x0101010101010101U * (byte))
@@ -38,6 +39,26 @@ static inline uint64_t json_special_bytes(uint64_t word)
     uint64_t quote = (word ^ JSON_EACH_BYTE('"')) - JSON_EACH_BYTE(1);
     uint64_t backslash = (word ^ JSON_EACH_BYTE('\\')) - JSON_EACH_BYTE(1);
     return (below_blank | quote | backslash | word) & JSON_EACH_BYTE(0x80);
+}
+
+/* How many of the sixteen bytes at AT come before the first that is no plain ASCII of a string. */
+static inline size_t json_plain_bytes(const char *at)
+{
+    typedef int8_t signed16 __attribute__((vector_size(16)));
+    const vec16 bytes = vec16_load(at);
+    const vec16 special = (vec16)((signed16)bytes < 0x20) | (vec16)(bytes == '"') |
+                          (vec16)(bytes == '\\'); /* from 0x80 on, bytes are below 0 */
+#ifdef __SSE2__
+    typedef char char16 __attribute__((vector_size(16)));
+    const unsigned marks = (unsigned)__builtin_ia32_pmovmskb128((char16)special);
+    return (size_t)__builtin_ctz(marks | 1U << 16);
+#else
+    uint64_t halves[2];
+    memcpy(halves, &special, sizeof(halves));
+    if (halves[0] != 0)
+        return json_bytes_before(le64toh(halves[0]));
+    return 8 + (halves[1] != 0 ? json_bytes_before(le64toh(halves[1])) : 8);
+#endif
 }
 
 /* The value of four hexadecimal digits, or -1. */

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "cli/explain_int.h"
+#include "proto/base64url.h"
 #include "proto/claims.h"
 #include "proto/jws.h"
 #include "proto/mcp_call.h"
@@ -231,26 +232,35 @@ static int read_keys(const char *path, struct explain_question *question, struct
 
 /* ---- the route ---- */
 
-static bool is_for(const struct route *route, const json_t *payload)
+static bool is_for(const struct route *route, struct str aud)
 {
     const struct claims_context context = {
         .audiences = route->audiences,
         .n_audiences = route->n_audiences,
     };
-    return payload != NULL && claims_check_audience(payload, &context) == CLAIMS_OK;
+    return claims_check_audience(aud, &context) == CLAIMS_OK;
+}
+
+/* The text of the payload, and the value of aud in it; the absent string when there is none. */
+static struct str read_audience(const struct explain_question *question, struct buf *text)
+{
+    struct claims_payload payload = {0};
+    struct jws_parts parts;
+    if (question->bearer == BEARER_OK && jws_split(question->token, &parts) == JWS_OK &&
+        base64url_decode_append(parts.payload, text) == 0)
+        (void)claims_read(buf_str(text), &payload);
+    return payload.members[CLAIM_AUD];
 }
 
 /* The only route that the token is for, or NULL. */
 static const struct route *route_of_token(const struct explain_question *question)
 {
-    CLEANUP(json_unref) json_t *payload = NULL;
-    struct jws_parts parts;
+    CLEANUP(buf_free) struct buf text = buf_make(base64url_decoded_len(question->token.len));
+    const struct str aud = read_audience(question, &text);
     const struct route *found = NULL;
-    if (question->bearer == BEARER_OK && jws_split(question->token, &parts) == JWS_OK)
-        (void)claims_decode(parts.payload, &payload);
     for (size_t i = 0; i < question->config->n_routes; i++) {
         const struct route *route = &question->config->routes[i];
-        if (!is_for(route, payload))
+        if (!is_for(route, aud))
             continue;
         if (found != NULL)
             return NULL;

@@ -27,16 +27,13 @@ static void read_parts(const struct explain_question *question, struct explain_f
 
 /* Without keys token_check() goes as far as it can, and ends with TOKEN_NO_KEYS when nothing was
  * wrong up to there; the claims, which it checks last, are checked here. */
-static enum token_rc check_unsigned(const struct token_context *context, struct str token,
-                                    const json_t *payload)
+static enum token_rc check_unsigned(const struct token_context *context, struct str token)
 {
     struct identity *identity = NULL;
-    struct claims claims;
     size_t issuer;
     enum token_rc rc = token_check(context, token, &identity, &issuer);
     (void)identity_unref(identity);
-    return rc == TOKEN_NO_KEYS && payload != NULL ? token_check_claims(context, payload, &claims)
-                                                  : rc;
+    return rc == TOKEN_NO_KEYS ? token_check_claims(context, token) : rc;
 }
 
 static enum token_rc check_signed(const struct token_context *context, struct str token)
@@ -48,7 +45,7 @@ static enum token_rc check_signed(const struct token_context *context, struct st
     return rc;
 }
 
-static enum token_rc check_token(const struct explain_question *question, const json_t *payload)
+static enum token_rc check_token(const struct explain_question *question)
 {
     struct keyset *const none[CONFIG_MAX_ISSUERS] = {NULL};
     struct jws_verifier *verifier = jws_verifier_make();
@@ -62,9 +59,8 @@ static enum token_rc check_token(const struct explain_question *question, const 
         .now_s = question->now_s,
     };
     enum token_rc rc = question->bearer != BEARER_OK ? TOKEN_BEARER
-                     : question->keysets != NULL
-                         ? check_signed(&context, question->token)
-                         : check_unsigned(&context, question->token, payload);
+                     : question->keysets != NULL     ? check_signed(&context, question->token)
+                                                     : check_unsigned(&context, question->token);
     (void)jws_verifier_free(verifier);
     return rc;
 }
@@ -121,7 +117,7 @@ int explain_check(const struct explain_question *question, struct explain_findin
     struct str scope = {0};
     int r = 0;
     read_parts(question, &finding);
-    finding.token = check_token(question, finding.payload);
+    finding.token = check_token(question);
     finding.signature = signature_of(question, finding.token);
     if (finding.token == TOKEN_OK) {
         r = decide(question, &finding);

@@ -109,11 +109,7 @@ static int64_t announced_length(const struct http1_response_head *head)
 static void begin_filter(struct txn *txn, const struct http1_response_head *head)
 {
     struct relay *relay = &txn->relay;
-    if (!relay_keep_reply(txn, head) || !relay_list_begin(txn, head) || relay->filter == NULL)
-        return;
-    if (relay->events)
-        relay_begin_stream(txn, -1);
-    else
+    if (relay_keep_reply(txn, head) && relay_list_begin(txn, head) && relay->filter != NULL)
         relay->state = RELAY_FILTERING;
 }
 
@@ -208,14 +204,10 @@ static void reply_held(struct txn *txn)
         send_reply(txn, reply);
 }
 
-/* The answer goes on behind the read that brought its head: it is collected, or streamed. */
-static void on_settled(void *ctx)
+static void let_go(struct txn *txn)
 {
     NOT_ZEROED struct reply local;
-    struct txn *txn = ctx;
     struct relay *relay = &txn->relay;
-    if (relay->state != RELAY_HOLDING)
-        return;
     const struct http1_response_head *head = TAKE(relay->head);
     bool one_piece = !relay->events && fits_one_piece(head);
     if (one_piece && relay->reply == NULL && !relay_keep_reply(txn, head))
@@ -230,6 +222,16 @@ static void on_settled(void *ctx)
     const struct reply *reply = relay_reply_now(txn, head, &local);
     if (reply != NULL)
         stream_held(txn, head, reply);
+}
+
+/* The answer goes on behind the read that brought its head: it is collected, or streamed. */
+static void on_settled(void *ctx)
+{
+    struct txn *txn = ctx;
+    if (txn->relay.state == RELAY_HOLDING)
+        let_go(txn);
+    else if (txn->relay.state == RELAY_FILTERING)
+        relay_list_settled(txn);
 }
 
 static void reply_failed(struct txn *txn, enum upstream_rc rc)

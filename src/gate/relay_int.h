@@ -32,8 +32,11 @@ void relay_reply_collected(struct txn *txn);
 /* Sets the filter of this answer up, if it needs one. False: the answer is not to be passed, and
  * TXN was answered. */
 bool relay_list_begin(struct txn *txn, const struct http1_response_head *head);
-/* Gives BYTES of the answer to the filter, and sends what comes out of it. */
+/* Gives BYTES of the answer to the filter, and sends what comes out of it; what comes out of the
+ * first read is kept until it is known whether the answer goes on. */
 void relay_list_feed(struct txn *txn, struct str bytes);
+/* The answer goes on behind this read: from here on events are a stream. */
+void relay_list_settled(struct txn *txn);
 /* The answer is complete. */
 void relay_list_end(struct txn *txn);
 

@@ -2,112 +2,19 @@
 /* The server as a whole, and libmicrohttpd's place in a loop turn. */
 #include "net/server.h"
 
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "net/server_int.h"
 
-/* libmicrohttpd needs two or three runs for a reply; more than this in one turn is left for the
- * next one. */
-#define MAX_RUNS_PER_TURN 16
-/* Room in libmicrohttpd's per-connection pool besides the request head itself. */
-#define POOL_EXTRA_BYTES (12U * 1024)
+/* Memory of a connection: head and fields of a request, then the head of its answer. Half of it is
+ * what one read may bring. */
+#define SMALL_POOL_BYTES (8U * 1024)
+/* What the large one has besides the request head itself. */
+#define LARGE_EXTRA_BYTES (12U * 1024)
 
 const char *server_library_version(void)
 {
     return MHD_get_version();
-}
-
-/* libmicrohttpd lets go of a connection: it was closed, or we took it over. */
-static void on_connection_closed(struct client *client, struct MHD_Connection *mhd)
-{
-    if (client == NULL || client->mhd != mhd)
-        return;
-    client->mhd = NULL;
-    if (client->owner != OWNER_MHD)
-        return;
-    int fd = client->linger ? fcntl(client->fd, F_DUPFD_CLOEXEC, 3) : -1;
-    if (fd >= 0)
-        client_begin_linger(client, fd);
-    else
-        client_free(client);
-}
-
-static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_context,
-                          enum MHD_ConnectionNotificationCode code)
-{
-    struct server *server = cls;
-    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        *socket_context = server->adopting;
-        server->adopting->mhd = mhd;
-    } else {
-        on_connection_closed(*socket_context, mhd);
-    }
-}
-
-/* An internal fault of libmicrohttpd. It cannot go on, and neither can we: the supervisor restarts
- * us. */
-static void on_panic(void *cls, const char *file, unsigned int line, const char *reason)
-{
-    (void)cls;
-    (void)fprintf(stderr, "libmicrohttpd: %s:%u: %s\n", file, line,
-                  reason != NULL ? reason : "internal fault");
-    abort();
-}
-
-static struct MHD_Daemon *start_daemon(struct server *server)
-{
-    /* Suspending without the wake-up descriptor: we always run libmicrohttpd after a resume.
-     * MHD_USE_TURBO: closing does not shut the socket down, so a duplicate lives on (streams). */
-    unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_TURBO |
-                     ((unsigned)MHD_ALLOW_SUSPEND_RESUME & ~(unsigned)MHD_USE_ITC);
-    size_t pool = server->options.header_bytes + POOL_EXTRA_BYTES;
-    MHD_set_panic_func(on_panic, NULL);
-    return MHD_start_daemon(
-        flags, 0, NULL, NULL, exchange_on_access, server, MHD_OPTION_CONNECTION_MEMORY_LIMIT, pool,
-        MHD_OPTION_CONNECTION_LIMIT, UINT32_MAX / 2, MHD_OPTION_CONNECTION_TIMEOUT, 0U,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_NOTIFY_COMPLETED,
-        exchange_on_completed, server, MHD_OPTION_URI_LOG_CALLBACK, exchange_on_uri, server,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
-}
-
-static void run_daemon(struct server *server)
-{
-    MHD_UNSIGNED_LONG_LONG timeout = 1;
-    port_enter(server);
-    for (int i = 0; server->kick && i < MAX_RUNS_PER_TURN; i++) {
-        server->kick = false;
-        (void)MHD_run(server->daemon);
-        if (MHD_get_timeout(server->daemon, &timeout) == MHD_YES && timeout == 0)
-            server->kick = true;
-    }
-    port_leave();
-}
-
-/* Whether libmicrohttpd calls our recv(), epoll_ctl() and epoll_wait(), tried on a connection to
- * ourselves. One that is linked in another way would get no event, or get its bytes unseen. */
-static bool port_is_ours(struct server *server)
-{
-    static const struct sockaddr_storage addr = {.ss_family = AF_UNIX};
-    int fds[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
-        return false;
-    struct client *client = client_new(server, &addr, sizeof(addr));
-    bool ours = client != NULL && client_adopt(client, fds[0]) == 0;
-    if (ours) {
-        run_daemon(server);
-        ours = !client->port.readable && client->port.in_set;
-        client_stop_reading(client);
-        run_daemon(server);
-        ours = ours && server_is_idle(server);
-    }
-    (void)close(fds[1]);
-    if (!ours)
-        (void)fputs("libmicrohttpd does not use this program's recv() and epoll\n", stderr);
-    return ours;
 }
 
 struct server *server_new(struct loop *loop, const struct server_options *options)
@@ -121,15 +28,10 @@ struct server *server_new(struct loop *loop, const struct server_options *option
     list_init(&server->clients);
     list_init(&server->idle);
     list_init(&server->dead);
-    list_init(&server->ready);
-    server->daemon = start_daemon(server);
-    const union MHD_DaemonInfo *info =
-        server->daemon == NULL ? NULL
-                               : MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    if (info == NULL)
-        return server_free(server);
-    server->epoll_fd = info->epoll_fd;
-    return port_is_ours(server) ? server : server_free(server);
+    list_init(&server->moving);
+    bool started = host_start(&server->small, server, SMALL_POOL_BYTES) &&
+                   host_start(&server->large, server, options->header_bytes + LARGE_EXTRA_BYTES);
+    return started ? server : server_free(server);
 }
 
 void exchange_mark_dead(struct exchange *exchange)
@@ -147,6 +49,8 @@ static void exchange_free(struct exchange *exchange)
         MHD_destroy_response(exchange->response);
     buf_free(&exchange->body);
     buf_free(&exchange->out);
+    buf_free(&exchange->long_head);
+    buf_free(&exchange->long_body);
     (void)arena_free(exchange->arena);
 }
 
@@ -160,18 +64,21 @@ static void reap(struct server *server)
         list_unlink(node);
         struct client *client = exchange->client;
         bool give_back = exchange->taking_over && client != NULL;
-        bool close_it = exchange->close_after || exchange->gone || server->draining;
+        bool gone = exchange->gone;
+        bool close_it = exchange->close_after || gone || server->draining;
         if (client != NULL)
             client->exchange = NULL;
         exchange_free(exchange);
         if (!give_back)
             continue;
         server->stats.streams--;
-        if (close_it) {
-            client_free(client);
-            continue;
-        }
         int fd = client->fd;
+        if (close_it && client->linger && !gone)
+            client_begin_linger(client, fd);
+        else if (close_it)
+            client_free(client);
+        if (close_it)
+            continue;
         loop_unwatch(server->loop, &client->watch);
         (void)client_adopt(client, fd);
     }
@@ -179,13 +86,15 @@ static void reap(struct server *server)
 
 void server_run(struct server *server)
 {
-    run_daemon(server);
+    host_run(&server->small);
+    host_run(&server->large);
     reap(server);
 }
 
 int server_wait_hint(const struct server *server)
 {
-    return server->kick || !list_is_empty(&server->dead) ? 0 : -1;
+    bool busy = server->small.kick || server->large.kick || !list_is_empty(&server->dead);
+    return busy ? 0 : -1;
 }
 
 struct server_stats server_stats(const struct server *server)
@@ -219,13 +128,11 @@ struct server *server_free(struct server *server)
     server_drain(server);
     cut_all(server);
     server->ending = true;
-    server->kick = true;
+    server->small.kick = server->small.daemon != NULL;
+    server->large.kick = server->large.daemon != NULL;
     server_run(server);
-    port_enter(server);
-    if (server->daemon != NULL)
-        MHD_stop_daemon(server->daemon);
-    port_leave();
-    server->daemon = NULL;
+    host_stop(&server->small);
+    host_stop(&server->large);
     reap(server);
     LIST_FOREACH (node, &server->clients) {
         client_free(LIST_ENTRY(node, struct client, node));

@@ -2,6 +2,7 @@
 /* The life of a connection: who owns its socket, its deadlines, its end. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,8 @@
 #include "net/server_int.h"
 
 #define BODY_BYTES_PER_SECOND (16U * 1024)
+/* A head that is not complete yet, and one read, which is smaller than this and a head. */
+#define HELD_EXTRA_BYTES (64U * 1024)
 #define LINGER_MS 2000
 #define LINGER_MAX_BYTES (8U * 1024 * 1024)
 #define LAST_WORD_MAX_BYTES (16U * 1024)
@@ -86,6 +89,7 @@ static void on_deadline(struct timer *timer)
         client_free(client);
         break;
     case OWNER_MHD:
+    case OWNER_MOVING:
         if (client->exchange != NULL && client->exchange->phase == PHASE_BODY &&
             body_is_making_progress(client))
             return;
@@ -134,6 +138,8 @@ static void on_client_event(struct watch *watch, uint32_t events)
         if (port_on_event(client, events))
             on_peer_left(client);
         break;
+    case OWNER_MOVING:
+        break;
     case OWNER_STREAM:
         stream_on_event(client, events);
         break;
@@ -169,6 +175,8 @@ struct client *client_new(struct server *server, const struct sockaddr_storage *
     if (client == NULL)
         return NULL;
     client->server = server;
+    client->host = &server->small;
+    client->held = buf_make(2 * server->options.header_bytes + HELD_EXTRA_BYTES);
     client->fd = -1;
     client->watch = (struct watch){.fd = -1, .fn = on_client_event};
     client->timer.fn = on_deadline;
@@ -191,6 +199,7 @@ void client_free(struct client *client)
         (void)close(client->fd);
     list_unlink(&client->node);
     list_unlink(&client->idle_node);
+    buf_free(&client->held);
     server->stats.connections--;
     free(client);
     accept_on_room(server);
@@ -207,7 +216,8 @@ int client_move(struct client *client, int fd)
     return 0;
 }
 
-int client_adopt(struct client *client, int fd)
+/* Frees CLIENT and closes FD when that fails. */
+static int enter_host(struct client *client, int fd)
 {
     struct server *server = client->server;
     /* libmicrohttpd wants an address and knows nothing of unix sockets. */
@@ -227,17 +237,53 @@ int client_adopt(struct client *client, int fd)
     }
     server->adopting = client;
     enum MHD_Result added = MHD_add_connection(
-        server->daemon, fd, addr, is_unix ? (socklen_t)sizeof(nowhere) : client->addr_len);
+        client->host->daemon, fd, addr, is_unix ? (socklen_t)sizeof(nowhere) : client->addr_len);
     server->adopting = NULL;
-    server->kick = true;
+    client->host->kick = true;
     if (added != MHD_YES) { /* the descriptor is closed already */
         if (client->mhd == NULL)
             client_free(client);
         return -EIO;
     }
-    client_set_idle(client, true);
-    client_arm(client, server->options.client_timeout_ms);
     return 0;
+}
+
+int client_adopt(struct client *client, int fd)
+{
+    int r = enter_host(client, fd);
+    if (r < 0)
+        return r;
+    client_set_idle(client, true);
+    client_arm(client, client->server->options.client_timeout_ms);
+    return 0;
+}
+
+/* The socket goes on under another number, as for a stream; libmicrohttpd closes its own. There is
+ * no way back: who sent one large request sends others, with the same long token, and every move
+ * costs more than what a small request on the large host does. */
+void client_leave_host(struct client *client)
+{
+    struct server *server = client->server;
+    int fd = fcntl(client->fd, F_DUPFD_CLOEXEC, 3);
+    if (fd >= 0 && client_move(client, fd) < 0) {
+        (void)close(fd);
+        fd = -1;
+    }
+    if (fd < 0)
+        return; /* the connection ends */
+    client->owner = OWNER_MOVING;
+    client->host = &server->large;
+    list_append(&server->moving, &client->port.node);
+}
+
+void client_enter_host(struct client *client)
+{
+    (void)enter_host(client, client->fd);
+}
+
+bool client_has_more(const struct client *client)
+{
+    return client->ahead > 0 || client->held.len > 0;
 }
 
 void client_last_word(struct client *client, struct reply *reply)

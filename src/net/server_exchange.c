@@ -13,6 +13,7 @@
 #define ARENA_FIRST 6144
 #define ARENA_MAX (256U * 1024)
 #define MAX_REQUEST_FIELDS 128
+#define LONG_HEAD_MAX_BYTES (256U * 1024)
 
 void *exchange_on_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
 {
@@ -91,18 +92,30 @@ static bool fill_head(struct exchange *exchange, struct MHD_Connection *mhd, con
     return true;
 }
 
-static void park(struct exchange *exchange, struct MHD_Connection *mhd)
+static void set_aside(struct exchange *exchange, struct MHD_Connection *mhd)
 {
     MHD_suspend_connection(mhd);
     exchange->suspended = true;
     loop_timer_stop(exchange->server->loop, &exchange->client->timer);
+}
+
+static void park(struct exchange *exchange, struct MHD_Connection *mhd)
+{
+    set_aside(exchange, mhd);
     /* The peer left while its request was still being read. */
     if (exchange->client->half_closed)
         exchange_abandon(exchange);
 }
 
+/* A long answer takes the connection over, for which it must be suspended. A peer that has sent its
+ * last byte may still read. */
 static enum MHD_Result queue_answer(struct exchange *exchange, struct MHD_Connection *mhd)
 {
+    if (exchange->response == NULL) {
+        set_aside(exchange, mhd);
+        stream_long_answer(exchange);
+        return MHD_YES;
+    }
     struct MHD_Response *response = TAKE(exchange->response);
     exchange->phase = PHASE_REPLY;
     client_arm(exchange->client, exchange->server->options.client_timeout_ms);
@@ -191,7 +204,7 @@ static enum MHD_Result on_complete(struct exchange *exchange, struct MHD_Connect
         return queue_answer(exchange, mhd);
     exchange->phase = PHASE_PARKED;
     options->handler->complete(options->ctx, exchange);
-    if (exchange->response != NULL)
+    if (exchange->answered)
         return queue_answer(exchange, mhd);
     park(exchange, mhd);
     return MHD_YES;
@@ -202,14 +215,14 @@ static enum MHD_Result on_resumed(struct exchange *exchange, struct MHD_Connecti
     exchange->suspended = false;
     if (exchange->gone || exchange->taking_over)
         return MHD_NO;
-    if (exchange->phase == PHASE_WAIT && exchange->response != NULL)
+    if (exchange->phase == PHASE_WAIT && exchange->answered)
         return answer_early(exchange, mhd);
     if (exchange->phase == PHASE_WAIT) {
         exchange->phase = PHASE_BODY;
         client_arm(exchange->client, exchange->server->options.client_timeout_ms);
         return MHD_YES;
     }
-    return exchange->response != NULL ? queue_answer(exchange, mhd) : MHD_NO;
+    return exchange->answered ? queue_answer(exchange, mhd) : MHD_NO;
 }
 
 enum MHD_Result exchange_on_access(void *cls, struct MHD_Connection *mhd, const char *url,
@@ -234,16 +247,16 @@ enum MHD_Result exchange_on_access(void *cls, struct MHD_Connection *mhd, const 
 /* Between two requests, or in the middle of a pipelined one. */
 static void rest(struct client *client)
 {
-    client_set_idle(client, client->ahead == 0);
+    client_set_idle(client, !client_has_more(client));
     client_arm(client, client->server->options.client_timeout_ms);
+    port_show_bytes(client);
 }
 
 /* No other request is served on this connection: we drain, or it was to be closed when a last
- * request came, or what follows is no good and is refused now. */
+ * request came. */
 static bool is_last(const struct client *client)
 {
-    return client->server->draining || client->timed_out ||
-           http1_request_refused(&client->filter) != HTTP1_REQUEST_OK;
+    return client->server->draining || client->timed_out;
 }
 
 void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
@@ -275,7 +288,7 @@ void exchange_wake(struct exchange *exchange)
     if (!exchange->suspended || exchange->client == NULL || exchange->client->mhd == NULL)
         return;
     MHD_resume_connection(exchange->client->mhd);
-    exchange->server->kick = true;
+    exchange->client->host->kick = true;
 }
 
 /* The client left a parked exchange: tell the owner and let the connection go. */
@@ -369,15 +382,39 @@ static struct MHD_Response *make_response(struct exchange *exchange, struct repl
     return NULL;
 }
 
+/* Whether libmicrohttpd has room for the head; the status line and what it adds are in the sum. */
+static bool head_is_long(const struct reply *reply)
+{
+    size_t bytes = 256;
+    for (size_t i = 0; i < reply->n_fields; i++)
+        bytes += reply->fields[i].name.len + reply->fields[i].value.len + sizeof(": \r\n") - 1;
+    return bytes > REPLY_HEAD_BYTES;
+}
+
+static bool keep_long_answer(struct exchange *exchange, struct reply *reply)
+{
+    exchange->long_head = buf_make(LONG_HEAD_MAX_BYTES);
+    exchange->long_body = reply->body;
+    reply->body = buf_make(0);
+    server_append_head(exchange->server, &exchange->long_head, reply->status, reply->fields,
+                       reply->n_fields);
+    return !buf_failed(&exchange->long_head);
+}
+
 void exchange_reply(struct exchange *exchange, struct reply *reply)
 {
-    if (exchange->gone || exchange->response != NULL) {
+    if (exchange->gone || exchange->answered) {
         buf_free(&reply->body);
         return;
     }
     exchange->status = reply->status;
-    exchange->response = make_response(exchange, reply);
+    if (head_is_long(reply)) {
+        exchange->answered = keep_long_answer(exchange, reply);
+    } else {
+        exchange->response = make_response(exchange, reply);
+        exchange->answered = exchange->response != NULL;
+    }
     /* Without memory for an answer the connection is closed (on_resumed). */
-    exchange->gone = exchange->response == NULL;
+    exchange->gone = !exchange->answered;
     exchange_wake(exchange);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private parts of the server, shared by its files: server.c (the whole, libmicrohttpd's runs),
+/* Private parts of the server, shared by its files: server.c (the whole), server_host.c (one
+ * libmicrohttpd), server_pool.c (what a request needs of its memory),
  * server_accept.c (new connections), server_client.c (the life of one), server_exchange.c
  * (libmicrohttpd's callbacks), server_port.c (what libmicrohttpd sees of the operating system),
  * server_recv.c (the filter over received bytes), server_stream.c (streamed answers on a connection
@@ -22,13 +23,23 @@ struct listener {
     struct listener *next;
 };
 
+/* One libmicrohttpd of a server. Its connections have memory of one size, and it overwrites all of
+ * that after every request; so there is one for ordinary requests and one for large ones. */
+struct host {
+    struct server *server;
+    struct MHD_Daemon *daemon;
+    size_t pool_bytes; /* memory of one connection */
+    int epoll_fd;      /* libmicrohttpd's own; nothing is ever in it */
+    struct list ready; /* clients with events for it */
+    bool kick;         /* it must run: an event, a resume, a new connection */
+};
+
 struct server {
     struct loop *loop;
     struct server_options options;
-    struct MHD_Daemon *daemon;
-    int epoll_fd;      /* libmicrohttpd's own; nothing is ever in it */
-    struct list ready; /* clients with events for it */
-    bool kick;         /* libmicrohttpd must run: an event, a resume, a new connection */
+    struct host small;  /* where every connection begins */
+    struct host large;  /* has room for a head up to the limit */
+    struct list moving; /* from small to large */
     struct listener *listeners;
     bool accepting;
     struct timer accept_timer; /* accepting is paused until then */
@@ -47,13 +58,14 @@ struct server {
 
 enum client_owner {
     OWNER_MHD,    /* libmicrohttpd reads and writes the socket */
+    OWNER_MOVING, /* one libmicrohttpd lets go of it, another one will get it */
     OWNER_STREAM, /* we took it over for a streamed answer */
     OWNER_LINGER, /* the last answer is out; what still comes in is dropped */
 };
 
 /* What libmicrohttpd believes to be the kernel's side of a connection of its own. */
 struct port {
-    struct list node; /* in server.ready */
+    struct list node; /* in host.ready, or in server.moving */
     bool in_set;      /* it wants to be told of events */
     bool readable;    /* reading may give bytes or the end of the stream */
     bool writable;    /* there is room to write, and it was not told yet */
@@ -68,8 +80,12 @@ struct client {
     struct server *server;
     int fd;
     enum client_owner owner;
+    struct host *host;
     struct MHD_Connection *mhd; /* with OWNER_MHD */
     struct http1_request filter;
+    struct buf held;  /* received, and not given to libmicrohttpd yet */
+    size_t held_fed;  /* so many of them the filter has seen: they are of one message */
+    bool passing;     /* libmicrohttpd may have what there is of the current message */
     struct port port; /* with OWNER_MHD */
     struct watch watch;
     struct timer timer;  /* the deadline of the current phase */
@@ -113,7 +129,10 @@ struct exchange {
     size_t body_limit;
     struct buf body;
     void *user;
+    bool answered;                 /* by one of the two that follow */
     struct MHD_Response *response; /* an answer that waits to be queued */
+    struct buf long_head;          /* of an answer that goes as a stream, with LONG_BODY */
+    struct buf long_body;
     unsigned status;
     /* streamed answers */
     struct buf out; /* bytes that the client has not taken yet, framed */
@@ -124,7 +143,17 @@ struct exchange {
     int64_t left_out; /* with a Content-Length: bytes still to come */
 };
 
+/* server_host.c */
+/* HOST in SERVER, whose connections have memory of POOL_BYTES. False when libmicrohttpd does not
+ * start, or does not use this program's recv() and epoll. */
+bool host_start(struct host *host, struct server *server, size_t pool_bytes);
+void host_stop(struct host *host);
+/* Lets it work until it has nothing to do. */
+void host_run(struct host *host);
+
 /* server.c */
+/* An answer's head may take so much of a connection's memory; a longer one goes as a stream. */
+#define REPLY_HEAD_BYTES 2048
 void exchange_mark_dead(struct exchange *exchange);
 
 /* server_accept.c */
@@ -149,6 +178,11 @@ void client_stop_reading(struct client *client);
 void client_last_word(struct client *client, struct reply *reply);
 /* Gives FD to libmicrohttpd on behalf of CLIENT; the descriptor is closed when that fails. */
 int client_adopt(struct client *client, int fd);
+/* CLIENT, which libmicrohttpd has nothing of in hand, leaves its host for the large one. */
+void client_leave_host(struct client *client);
+void client_enter_host(struct client *client);
+/* Bytes wait that belong to a request for which there is no exchange yet. */
+bool client_has_more(const struct client *client);
 /* The socket of CLIENT has a new number (after dup()). */
 int client_move(struct client *client, int fd);
 /* The connection has left libmicrohttpd and CLIENT owns a descriptor of its own: read and drop. */
@@ -165,8 +199,8 @@ void exchange_abandon(struct exchange *exchange);
 void exchange_wake(struct exchange *exchange);
 
 /* server_port.c */
-/* Around every call that runs libmicrohttpd's connections. */
-void port_enter(struct server *server);
+/* Around every call that runs the connections of HOST. */
+void port_enter(struct host *host);
 void port_leave(void);
 /* Begins and ends watching the socket of CLIENT for libmicrohttpd. 0 or -errno. */
 int port_open(struct client *client);
@@ -175,13 +209,21 @@ void port_close(struct client *client);
 bool port_on_event(struct client *client, uint32_t events);
 /* Makes libmicrohttpd look for the end of the stream. */
 void port_show_end(struct client *client);
+/* Makes it look again if there may be something. */
+void port_show_bytes(struct client *client);
 /* Like recv(); without a system call while nothing can be there. */
 ssize_t port_read(struct client *client, void *bytes, size_t len);
+
+/* server_pool.c: so much of a connection's memory goes to the head at the beginning of MESSAGE,
+ * which is whole; more than any host has when the body is too long for FOR_SMALL. */
+size_t server_pool_need(struct str message, bool for_small);
 
 /* server_recv.c: what libmicrohttpd's recv() answers. */
 ssize_t server_receive(struct client *client, void *bytes, size_t len);
 
 /* server_stream.c */
+/* Sends the long answer of an exchange that is suspended. */
+void stream_long_answer(struct exchange *exchange);
 void stream_on_event(struct client *client, uint32_t events);
 void stream_on_deadline(struct client *client);
 

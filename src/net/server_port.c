@@ -27,13 +27,13 @@
 
 #define INTERPOSED __attribute__((visibility("default")))
 
-/* The server whose libmicrohttpd is on this thread's stack; the one piece of thread state that the
+/* The libmicrohttpd that is on this thread's stack; the one piece of thread state that the
  * interposed functions need, since they have no argument for it. */
-static _Thread_local struct server *active;
+static _Thread_local struct host *active;
 
-void port_enter(struct server *server)
+void port_enter(struct host *host)
 {
-    active = server;
+    active = host;
 }
 
 void port_leave(void)
@@ -48,8 +48,8 @@ static void tell(struct client *client)
     if (!port->in_set)
         return;
     if (!list_is_linked(&port->node))
-        list_append(&client->server->ready, &port->node);
-    client->server->kick = true;
+        list_append(&client->host->ready, &port->node);
+    client->host->kick = true;
 }
 
 int port_open(struct client *client)
@@ -83,6 +83,17 @@ void port_show_end(struct client *client)
     tell(client);
 }
 
+static bool may_have_bytes(const struct client *client)
+{
+    return client->port.readable || client->held.len > 0;
+}
+
+void port_show_bytes(struct client *client)
+{
+    if (may_have_bytes(client))
+        tell(client);
+}
+
 ssize_t port_read(struct client *client, void *bytes, size_t len)
 {
     struct port *port = &client->port;
@@ -102,7 +113,7 @@ INTERPOSED ssize_t recv(int fd, void *bytes, size_t len, int flags)
 {
     if (active == NULL)
         return recvfrom(fd, bytes, len, flags, NULL, NULL);
-    struct client *client = server_client_by_fd(active, fd);
+    struct client *client = server_client_by_fd(active->server, fd);
     if (client != NULL)
         return server_receive(client, bytes, len);
     errno = EAGAIN; /* taken over for a stream: what the client sends now is for later */
@@ -114,7 +125,7 @@ static void add_to_set(struct client *client, epoll_data_t data)
     struct port *port = &client->port;
     port->in_set = true;
     port->data = data;
-    if (port->readable || port->writable || port->faults != 0)
+    if (may_have_bytes(client) || port->writable || port->faults != 0)
         tell(client);
 }
 
@@ -128,7 +139,7 @@ INTERPOSED int epoll_ctl(int epoll_fd, int op, int fd, struct epoll_event *event
 {
     if (active == NULL || epoll_fd != active->epoll_fd)
         return (int)syscall(SYS_epoll_ctl, epoll_fd, op, fd, event);
-    struct client *client = server_client_by_fd(active, fd);
+    struct client *client = server_client_by_fd(active->server, fd);
     if (client != NULL && op == EPOLL_CTL_DEL)
         remove_from_set(client);
     else if (client != NULL)
@@ -137,9 +148,10 @@ INTERPOSED int epoll_ctl(int epoll_fd, int op, int fd, struct epoll_event *event
 }
 
 /* Room to write is told once: after a send that found none, the kernel makes a new edge. */
-static uint32_t take_events(struct port *port)
+static uint32_t take_events(struct client *client)
 {
-    uint32_t events = port->faults | (port->readable ? (uint32_t)EPOLLIN : 0U) |
+    struct port *port = &client->port;
+    uint32_t events = port->faults | (may_have_bytes(client) ? (uint32_t)EPOLLIN : 0U) |
                       (port->writable ? (uint32_t)EPOLLOUT : 0U);
     port->writable = false;
     return events;
@@ -151,11 +163,11 @@ INTERPOSED int epoll_wait(int epoll_fd, struct epoll_event *events, int max, int
         return epoll_pwait(epoll_fd, events, max, timeout_ms, NULL);
     int n = 0;
     while (n < max && !list_is_empty(&active->ready)) {
-        struct port *port = LIST_ENTRY(list_first(&active->ready), struct port, node);
-        list_unlink(&port->node);
-        uint32_t what = take_events(port);
+        struct client *client = LIST_ENTRY(list_first(&active->ready), struct client, port.node);
+        list_unlink(&client->port.node);
+        uint32_t what = take_events(client);
         if (what != 0)
-            events[n++] = (struct epoll_event){.events = what, .data = port->data};
+            events[n++] = (struct epoll_event){.events = what, .data = client->port.data};
     }
     return n;
 }

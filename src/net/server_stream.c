@@ -59,10 +59,11 @@ static ssize_t send_parts(int fd, struct str first, struct str second)
     return n;
 }
 
-/* How the peer's leaving shows; once we stopped reading, EPOLLRDHUP is our own doing. */
+/* How the peer's leaving shows; once we stopped reading, EPOLLRDHUP is our own doing. One that had
+ * sent its last byte before the answer was known is let to read it. */
 static uint32_t leaving_events(const struct client *client)
 {
-    return client->stopped ? 0U : (uint32_t)EPOLLRDHUP;
+    return client->stopped || client->half_closed ? 0U : (uint32_t)EPOLLRDHUP;
 }
 
 static void watch_for_room(struct exchange *exchange)
@@ -162,12 +163,23 @@ static int take_over(struct exchange *exchange)
     client->owner = OWNER_STREAM;
     r = loop_watch(exchange->server->loop, &client->watch, fd, leaving_events(client));
     exchange->close_after =
-        client->ahead > 0 || client->stopped || wants_close(&exchange->head) || r < 0;
+        client_has_more(client) || client->stopped || wants_close(&exchange->head) || r < 0;
     exchange->taking_over = true;
     exchange->phase = PHASE_STREAM;
     exchange->server->stats.streams++;
     exchange_wake(exchange);
     return 0;
+}
+
+static void append_framing(const struct exchange *exchange, struct buf *head, int64_t length)
+{
+    if (length >= 0)
+        (void)buf_printf(head, "Content-Length: %lld\r\n", (long long)length);
+    else if (exchange->chunked_out)
+        (void)buf_append(head, STR("Transfer-Encoding: chunked\r\n"));
+    if (exchange->close_after)
+        (void)buf_append(head, STR("Connection: close\r\n"));
+    (void)buf_append(head, STR("\r\n"));
 }
 
 int exchange_stream(struct exchange *exchange, unsigned status, const struct http1_field *fields,
@@ -184,13 +196,7 @@ int exchange_stream(struct exchange *exchange, unsigned status, const struct htt
     exchange->chunked_out = exchange->left_out < 0 && !exchange->head.http10;
     exchange->close_after = exchange->close_after || exchange->server->draining;
     server_append_head(exchange->server, &head, status, fields, n_fields);
-    if (content_length >= 0 && !has_no_body(status))
-        (void)buf_printf(&head, "Content-Length: %lld\r\n", (long long)content_length);
-    else if (exchange->chunked_out)
-        (void)buf_append(&head, STR("Transfer-Encoding: chunked\r\n"));
-    if (exchange->close_after)
-        (void)buf_append(&head, STR("Connection: close\r\n"));
-    (void)buf_append(&head, STR("\r\n"));
+    append_framing(exchange, &head, has_no_body(status) ? -1 : content_length);
     if (buf_failed(&head))
         stream_break(exchange);
     else
@@ -267,5 +273,32 @@ void exchange_stream_end(struct exchange *exchange, bool complete)
     if (exchange->chunked_out)
         stream_send(exchange, STR("0\r\n\r\n"), STR(""));
     exchange->finishing = true;
+    finish_if_flushed(exchange);
+}
+
+/* An answer in one piece whose head is too long for libmicrohttpd's memory. The writer is done with
+ * it, so it is never told to wait, nor when there is room. */
+void stream_long_answer(struct exchange *exchange)
+{
+    struct buf *head = &exchange->long_head;
+    struct str body = buf_str(&exchange->long_body);
+    if (exchange->gone)
+        return;
+    if (take_over(exchange) < 0) {
+        exchange_abandon(exchange);
+        return;
+    }
+    bool bodiless = has_no_body(exchange->status);
+    exchange->close_after =
+        exchange->close_after || exchange->client->linger || exchange->server->draining;
+    append_framing(exchange, head, bodiless ? -1 : (int64_t)body.len);
+    if (bodiless || str_eq(exchange->head.method, STR("HEAD")))
+        body = STR("");
+    exchange->out = buf_make(head->len + body.len);
+    exchange->finishing = true;
+    if (buf_failed(head))
+        stream_break(exchange);
+    else
+        stream_send(exchange, buf_str(head), body);
     finish_if_flushed(exchange);
 }

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "base/err.h"
+#include "base/json_reader.h"
 #include "proto/base64url.h"
 
 enum claims_rc claims_decode(struct str segment, json_t **ret_payload)
@@ -29,23 +31,88 @@ enum claims_rc claims_decode(struct str segment, json_t **ret_payload)
     return CLAIMS_OK;
 }
 
-static bool is_accepted_audience(const json_t *value, const struct claims_context *context)
+static const struct str member_names[CLAIM_COUNT] = {
+    [CLAIM_ISS] = STR_INIT("iss"),
+    [CLAIM_SUB] = STR_INIT("sub"),
+    [CLAIM_AUD] = STR_INIT("aud"),
+    [CLAIM_EXP] = STR_INIT("exp"),
+    [CLAIM_NBF] = STR_INIT("nbf"),
+    [CLAIM_IAT] = STR_INIT("iat"),
+    [CLAIM_CLIENT_ID] = STR_INIT("client_id"),
+    [CLAIM_AZP] = STR_INIT("azp"),
+    [CLAIM_CNF] = STR_INIT("cnf"),
+    [CLAIM_SCOPE] = STR_INIT("scope"),
+};
+
+/* The number of RAW_KEY, or CLAIM_COUNT. Few keys have escapes: these are compared the long way. */
+static size_t find_member(struct str raw_key)
 {
-    const struct str audience = json_str(value);
+    const bool is_plain = str_find_char(raw_key, '\\') < 0;
+    size_t i = 0;
+    while (i < CLAIM_COUNT && !(is_plain ? str_eq(raw_key, member_names[i])
+                                         : json_text_key_is(raw_key, member_names[i])))
+        i++;
+    return i;
+}
+
+/* False: an integer that no tree could hold. */
+static bool read_members(struct json_reader *reader, struct str *ret_members)
+{
+    struct str raw_key;
+    bool fit = true;
+    while (fit && json_reader_next_key(reader, &raw_key)) {
+        const size_t member = find_member(raw_key);
+        const struct str value = json_reader_over(reader);
+        fit = json_text_integers_fit(value);
+        if (member < CLAIM_COUNT)
+            ret_members[member] = value;
+    }
+    return fit;
+}
+
+enum claims_rc claims_read(struct str text, struct claims_payload *ret_payload)
+{
+    const struct json_text_rules rules = {.limits = {text.len, CLAIMS_MAX_DEPTH}};
+    struct claims_payload payload = {0};
+    NOT_ZEROED struct json_reader reader;
+    json_reader_start(&reader, text, &rules);
+    const char *begin = json_reader_place(&reader);
+    const bool good = json_reader_is_object(&reader) && json_reader_into(&reader) &&
+                      read_members(&reader, payload.members);
+    const enum json_rc rc = json_reader_finish(&reader);
+    if (!good || rc != JSON_RC_OK)
+        return rc == JSON_RC_NO_MEMORY ? CLAIMS_NO_MEMORY : CLAIMS_MALFORMED;
+    payload.text = str_make(begin, (size_t)(text.ptr + text.len - begin));
+    *ret_payload = payload;
+    return CLAIMS_OK;
+}
+
+/* The inside of a string, with its escapes; absent when VALUE is none. */
+static struct str raw_string(struct str value)
+{
+    return json_text_type(value) == JSON_TEXT_STRING ? str_make(value.ptr + 1, value.len - 2)
+                                                     : (struct str){0};
+}
+
+static bool is_accepted_audience(struct str value, const struct claims_context *context)
+{
+    const struct str audience = raw_string(value);
     for (size_t i = 0; i < context->n_audiences; i++)
-        if (str_is_set(audience) && str_eq(audience, context->audiences[i]))
+        if (str_is_set(audience) && json_text_key_is(audience, context->audiences[i]))
             return true;
     return false;
 }
 
-enum claims_rc claims_check_audience(const json_t *payload, const struct claims_context *context)
+enum claims_rc claims_check_audience(struct str aud, const struct claims_context *context)
 {
-    const json_t *aud = json_object_get(payload, "aud");
     bool accepted = is_accepted_audience(aud, context);
-    /* RFC 7519 4.1.3: one string, or an array of them; json_array_size() is 0 for all else. */
-    for (size_t i = 0; i < json_array_size(aud); i++) {
-        const json_t *member = json_array_get(aud, i);
-        if (!json_is_string(member) || json_string_length(member) == 0)
+    if (json_text_type(aud) != JSON_TEXT_ARRAY)
+        return accepted ? CLAIMS_OK : CLAIMS_AUDIENCE;
+    /* RFC 7519 4.1.3: one string, or an array of them. */
+    struct json_text_iter iter = json_text_iter(aud);
+    struct str member;
+    while (json_text_next_element(&iter, &member)) {
+        if (raw_string(member).len == 0)
             return CLAIMS_AUDIENCE;
         accepted = accepted || is_accepted_audience(member, context);
     }
@@ -64,48 +131,69 @@ enum claims_rc claims_check_clock(const struct claims_context *context, int64_t 
 }
 
 /* A NumericDate that may be missing: then *value stays as it is. */
-static bool read_time(const json_t *payload, const char *key, int64_t *value)
+static bool read_time(struct str member, int64_t *value)
 {
-    const json_t *member = json_object_get(payload, key);
-    return member == NULL || json_to_i64(member, value) == 0;
+    return !str_is_set(member) || json_text_to_i64(member, value) == 0;
 }
 
-static enum claims_rc check_times(const json_t *payload, const struct claims_context *context,
-                                  struct claims *claims)
+static enum claims_rc check_times(const struct claims_payload *payload,
+                                  const struct claims_context *context, struct claims *claims)
 {
     int64_t iat_s = INT64_MIN;
     claims->nbf_s = INT64_MIN;
-    if (json_to_i64(json_object_get(payload, "exp"), &claims->exp_s) < 0)
+    if (json_text_to_i64(payload->members[CLAIM_EXP], &claims->exp_s) < 0)
         return CLAIMS_EXP;
     enum claims_rc rc = claims_check_clock(context, claims->exp_s, claims->nbf_s);
     if (rc != CLAIMS_OK)
         return rc;
-    if (!read_time(payload, "nbf", &claims->nbf_s) || !read_time(payload, "iat", &iat_s))
+    if (!read_time(payload->members[CLAIM_NBF], &claims->nbf_s) ||
+        !read_time(payload->members[CLAIM_IAT], &iat_s))
         return CLAIMS_TIME;
     if (iat_s > context->now_s + CLAIMS_MAX_IAT_AHEAD_S)
         return CLAIMS_ISSUED_AHEAD;
     return claims_check_clock(context, claims->exp_s, claims->nbf_s);
 }
 
-/* A claim that is not there gives the absent string, one that is no string or empty fails. */
-static bool read_name(const json_t *payload, const char *key, struct str *ret_name)
-{
-    const json_t *member = json_object_get(payload, key);
-    *ret_name = json_str(member);
-    return member == NULL || ret_name->len > 0;
-}
-
-static enum claims_rc check_parties(const json_t *payload, struct claims *claims)
-{
+/* The strings among the members that count, without their escapes. A claim that is not there, or is
+ * no string, gives the absent string. */
+struct names {
+    struct str sub;
     struct str client_id; /* RFC 9068 2.2 */
     struct str azp;       /* Auth0's legacy profile */
-    if (!read_name(payload, "sub", &claims->subject) || !str_is_set(claims->subject))
+    struct str scope;
+};
+
+static bool read_names(const struct str *members, struct arena *arena, struct names *ret_names)
+{
+    int faults[4];
+    *ret_names = (struct names){
+        .sub = json_text_string(members[CLAIM_SUB], arena, &faults[0]),
+        .client_id = json_text_string(members[CLAIM_CLIENT_ID], arena, &faults[1]),
+        .azp = json_text_string(members[CLAIM_AZP], arena, &faults[2]),
+        .scope = json_text_string(members[CLAIM_SCOPE], arena, &faults[3]),
+    };
+    return faults[0] == 0 && faults[1] == 0 && faults[2] == 0 && faults[3] == 0;
+}
+
+/* True when MEMBER is not there, or is the string NAME, and that is not empty. */
+static bool is_name(struct str member, struct str name)
+{
+    return !str_is_set(member) || name.len > 0;
+}
+
+static enum claims_rc check_parties(const struct str *members, const struct names *names,
+                                    struct claims *claims)
+{
+    if (names->sub.len == 0)
         return CLAIMS_SUBJECT;
-    if (!read_name(payload, "client_id", &client_id) || !read_name(payload, "azp", &azp))
+    if (!is_name(members[CLAIM_CLIENT_ID], names->client_id) ||
+        !is_name(members[CLAIM_AZP], names->azp))
         return CLAIMS_CLIENT;
-    if (str_is_set(client_id) && str_is_set(azp) && !str_eq(client_id, azp))
+    if (str_is_set(names->client_id) && str_is_set(names->azp) &&
+        !str_eq(names->client_id, names->azp))
         return CLAIMS_CLIENT;
-    claims->client = str_is_set(client_id) ? client_id : azp;
+    claims->subject = names->sub;
+    claims->client = str_is_set(names->client_id) ? names->client_id : names->azp;
     return str_is_set(claims->client) ? CLAIMS_OK : CLAIMS_CLIENT;
 }
 
@@ -115,32 +203,36 @@ static bool is_scope_char(char c)
     return c > 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
-static enum claims_rc check_scope(const json_t *payload, struct claims *claims)
+static enum claims_rc check_scope(struct str member, struct str scope, struct claims *claims)
 {
-    const json_t *member = json_object_get(payload, "scope");
-    claims->scope = json_str(member);
-    if (member != NULL && !str_is_set(claims->scope))
+    if (str_is_set(member) && !str_is_set(scope))
         return CLAIMS_SCOPE;
-    for (size_t i = 0; i < claims->scope.len; i++)
-        if (claims->scope.ptr[i] != ' ' && !is_scope_char(claims->scope.ptr[i]))
+    for (size_t i = 0; i < scope.len; i++)
+        if (scope.ptr[i] != ' ' && !is_scope_char(scope.ptr[i]))
             return CLAIMS_SCOPE;
+    claims->scope = scope;
     return CLAIMS_OK;
 }
 
-enum claims_rc claims_check(const json_t *payload, const struct claims_context *context,
+enum claims_rc claims_check(const struct claims_payload *payload,
+                            const struct claims_context *context, struct arena *arena,
                             struct claims *ret_claims)
 {
+    const struct str *members = payload->members;
     struct claims claims = {0};
-    enum claims_rc rc = claims_check_audience(payload, context);
+    struct names names;
+    enum claims_rc rc = claims_check_audience(members[CLAIM_AUD], context);
     if (rc == CLAIMS_OK)
         rc = check_times(payload, context, &claims);
+    if (rc == CLAIMS_OK && !read_names(members, arena, &names))
+        rc = CLAIMS_NO_MEMORY;
     if (rc == CLAIMS_OK)
-        rc = check_parties(payload, &claims);
+        rc = check_parties(members, &names, &claims);
     /* RFC 7800 3.1: presenting such a token without the proof is what cnf is there to stop. */
-    if (rc == CLAIMS_OK && json_object_get(payload, "cnf") != NULL)
+    if (rc == CLAIMS_OK && str_is_set(members[CLAIM_CNF]))
         rc = CLAIMS_CONFIRMATION;
     if (rc == CLAIMS_OK)
-        rc = check_scope(payload, &claims);
+        rc = check_scope(members[CLAIM_SCOPE], names.scope, &claims);
     if (rc == CLAIMS_OK)
         *ret_claims = claims;
     return rc;

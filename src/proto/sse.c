@@ -56,13 +56,19 @@ struct line {
     struct str end; /* LF, CR, CR LF; empty at the end of the bytes */
 };
 
-static struct line take_line(struct str *bytes)
+/* LEN: as line_length() has it. */
+static struct line split_line(struct str *bytes, size_t len)
 {
-    struct line line = {.text = str_head(*bytes, line_length(*bytes))};
+    struct line line = {.text = str_head(*bytes, len)};
     *bytes = str_from(*bytes, line.text.len);
     line.end = str_head(*bytes, str_has_prefix(*bytes, STR("\r\n")) ? 2 : 1);
     *bytes = str_from(*bytes, line.end.len);
     return line;
+}
+
+static struct line take_line(struct str *bytes)
+{
+    return split_line(bytes, line_length(*bytes));
 }
 
 /* True for a data line. The value is behind the colon, and behind one space if there is one. */
@@ -234,6 +240,16 @@ static void append_line(struct line line, struct buf *out)
     (void)buf_append(out, line.end);
 }
 
+/* The first line of REST, the end of the raw bytes of EVENT. Of a lone data line, which is nearly
+ * all of most events, the reader has found the end already. */
+static struct line take_raw_line(const struct sse_event *event, struct str *rest)
+{
+    struct str value;
+    if (!line_is_data(*rest, &value) || value.ptr != event->data.ptr)
+        return take_line(rest);
+    return split_line(rest, (size_t)(value.ptr - rest->ptr) + event->data.len);
+}
+
 static void append_data(struct str data, struct buf *out)
 {
     struct line line;
@@ -256,7 +272,7 @@ int sse_append_event(const struct sse_event *event, struct str data, struct buf 
         rest = without_mark(rest);
     }
     while (rest.len > 0) {
-        struct line line = take_line(&rest);
+        struct line line = take_raw_line(event, &rest);
         struct str value;
         bool is_data = line_is_data(line.text, &value);
         if (!replaced && (is_data || line.text.len == 0)) {

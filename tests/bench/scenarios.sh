@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # What is measured, and how one figure of it is taken. Sourced by run, whose variables it uses.
-# shellcheck disable=SC2154 # those
+# shellcheck disable=SC2154,SC2034 # those, and what they read
 
 # NAME|ROUNDS QUICK|ROUNDS FULL|HOW|CONTENDERS|PARTS
 #

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* proto/claims: the input is a payload. What is accepted satisfies rules 17 to 21 when they are
- * read a second time from the tree, and time only ever turns "accepted" into "expired". */
+/* proto/claims: the input is a payload. The text is accepted when the tree is, and both hold the
+ * same claims. What the rules accept satisfies them when they are read a second time from the tree,
+ * and time only ever turns "accepted" into "expired". */
 #include <math.h>
 
 #include "base/err.h"
+#include "base/json_text.h"
 #include "oracle.h"
 #include "proto/base64url.h"
 #include "proto/claims.h"
@@ -79,27 +81,95 @@ static void check_scope(struct str scope)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static struct str text_of(const struct claims_payload *payload, enum claim claim)
+{
+    return payload->members[claim];
+}
+
+/* A member of the text and the same of the tree: both are there, and mean the same. */
+static void check_member(struct str text, const json_t *value)
+{
+    json_t *again = NULL;
+    ORACLE(str_is_set(text) == (value != NULL));
+    if (value == NULL)
+        return;
+    ORACLE(json_parse(text, (struct json_limits){MAX_BYTES, CLAIMS_MAX_DEPTH}, &again, NULL) ==
+           JSON_RC_OK);
+    ORACLE(json_equal(again, value));
+    json_decref(again);
+    int64_t of_text = 0;
+    int64_t of_tree = 0;
+    ORACLE(json_text_to_i64(text, &of_text) == json_to_i64(value, &of_tree));
+    ORACLE(of_text == of_tree);
+}
+
+static void check_members(const struct claims_payload *read, const json_t *payload)
+{
+    static const char *const names[CLAIM_COUNT] = {
+        [CLAIM_ISS] = "iss",
+        [CLAIM_SUB] = "sub",
+        [CLAIM_AUD] = "aud",
+        [CLAIM_EXP] = "exp",
+        [CLAIM_NBF] = "nbf",
+        [CLAIM_IAT] = "iat",
+        [CLAIM_CLIENT_ID] = "client_id",
+        [CLAIM_AZP] = "azp",
+        [CLAIM_CNF] = "cnf",
+        [CLAIM_SCOPE] = "scope",
+    };
+    for (size_t i = 0; i < CLAIM_COUNT; i++)
+        check_member(text_of(read, (enum claim)i), json_object_get(payload, names[i]));
+}
+
+/* The one thing that a tree can hold and a text may not. */
+static bool has_long_number(struct str text)
+{
+    size_t length = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        const char c = text.ptr[i];
+        length = ascii_is_digit(c) || str_find_char(STR(".eE+-"), c) >= 0 ? length + 1 : 0;
+        if (length > JSON_TEXT_MAX_NUMBER)
+            return true;
+    }
+    return false;
+}
+
+static void check_rules(const struct claims_payload *read, const json_t *payload)
 {
     struct claims_context context = {audiences, ARRAY_LEN(audiences), NOW, SKEW};
-    struct buf segment = buf_make(2 * MAX_BYTES);
+    struct arena *arena = arena_new(0, read->text.len + 128);
     struct claims claims;
-    json_t *payload = NULL;
-    if (size > MAX_BYTES)
-        return 0;
-    ORACLE(base64url_encode_append(oracle_input(data, size), &segment) == 0);
-    enum claims_rc rc = claims_decode(buf_str(&segment), &payload);
-    buf_free(&segment);
-    ORACLE((rc == CLAIMS_OK) == (payload != NULL));
-    if (rc != CLAIMS_OK)
-        return 0;
-    ORACLE(json_is_object(payload));
-    if (claims_check(payload, &context, &claims) == CLAIMS_OK) {
+    ORACLE(arena != NULL);
+    const enum claims_rc rc = claims_check(read, &context, arena, &claims);
+    ORACLE(rc != CLAIMS_NO_MEMORY && rc != CLAIMS_MALFORMED);
+    if (rc == CLAIMS_OK) {
         check_accepted(payload, &claims);
         check_scope(claims.scope);
         context.now_s = claims.exp_s < INT64_MAX - SKEW ? claims.exp_s + SKEW : INT64_MAX / 2;
         enum claims_rc later = claims_check_clock(&context, claims.exp_s, claims.nbf_s);
         ORACLE(claims.exp_s >= INT64_MAX / 2 || later == CLAIMS_EXPIRED);
+    }
+    (void)arena_free(arena);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const struct str text = oracle_input(data, size);
+    struct buf segment = buf_make(2 * MAX_BYTES);
+    struct claims_payload read;
+    json_t *payload = NULL;
+    if (size > MAX_BYTES)
+        return 0;
+    ORACLE(base64url_encode_append(text, &segment) == 0);
+    const enum claims_rc rc = claims_decode(buf_str(&segment), &payload);
+    const enum claims_rc rc_read = claims_read(text, &read);
+    buf_free(&segment);
+    ORACLE((rc == CLAIMS_OK) == (payload != NULL));
+    ORACLE(rc == rc_read || (rc == CLAIMS_OK && has_long_number(text)));
+    if (rc_read == CLAIMS_OK) {
+        ORACLE(json_is_object(payload));
+        check_members(&read, payload);
+        check_rules(&read, payload);
     }
     json_decref(payload);
     return 0;

@@ -97,7 +97,7 @@ static void world_make(struct world *world)
     identity_unref(identity);
 }
 
-static void check_identity(const struct token_context *context, const struct identity *identity)
+static void check_identity(const struct token_context *context, struct identity *identity)
 {
     ORACLE(token_recheck(context, identity) == TOKEN_OK);
     ORACLE(str_eq(identity->issuer, issuer.issuer));

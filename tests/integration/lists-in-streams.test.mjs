@@ -78,6 +78,20 @@ describe('lists in event streams', () => {
         assert.ok(answer.text.includes('retry: 3000'), answer.text);
     });
 
+    test('an answer that came in one piece leaves in one piece, others as they come', async () => {
+        const whole = await through('mcp', streamOf(STREAM));
+        assert.equal(whole.get('content-length'), String(Buffer.byteLength(whole.text)));
+        assert.equal(whole.get('transfer-encoding'), null);
+        stage.upstream.respond = async (request, link) => {
+            await link.send(Buffer.concat([STREAM_HEAD, chunk(STREAM)]));
+            await sleep(20);
+            await link.send(LAST_CHUNK);
+        };
+        const cut = await doors.mcp.ask(LIST_TOOLS, '');
+        assert.equal(cut.get('content-length'), null);
+        assert.equal(cut.text, whole.text);
+    });
+
     test('wherever the bytes are cut', async () => {
         const bytes = Buffer.from(STREAM);
         const step = rounds(1) === 1 ? 1 : 5;

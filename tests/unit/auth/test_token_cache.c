@@ -17,13 +17,12 @@ struct sample {
 
 static struct identity *make_identity(int64_t exp_s, size_t issuer_index, const struct jwk *key)
 {
-    struct identity *identity = calloc(1, sizeof(*identity));
+    struct identity *identity = identity_new(0);
     assert_non_null(identity);
-    identity->refs = 1;
     identity->issuer_index = issuer_index;
     identity->exp_s = exp_s;
     identity->dies_s = exp_s + FIXTURE_SKEW;
-    identity->claims = json_pack("{s:s, s:[s]}", "sub", "s", "aud", "api");
+    identity->payload = STR("{\"sub\":\"s\",\"org\":[\"o\"]}");
     if (key != NULL) {
         identity->kid = key->kid;
         memcpy(identity->thumbprint, key->thumbprint, sizeof(identity->thumbprint));
@@ -96,7 +95,7 @@ static void token_cache_lookup_gives_a_reference(void **state)
     struct identity *held = token_cache_lookup(cache, sample.digest, sample.token, FIXTURE_NOW);
     token_cache_free(cache);
     assert_int_equal(held->refs, 1);
-    assert_non_null(json_object_get(held->claims, "sub"));
+    assert_int_equal(held->exp_s, FIXTURE_NOW + 100);
     identity_unref(held);
 }
 
@@ -207,46 +206,121 @@ static void token_cache_is_bounded_in_bytes(void **state)
         identity_unref(samples[i].identity);
 }
 
-/* What an entry counts for: at least every byte of the credential, its kid and its claims. */
+/* What an entry counts for: at least every byte of the credential and of its identity. */
 static void token_cache_counts_what_an_entry_holds(void **state)
 {
     (void)state;
-    char filler[4001];
-    struct sample sample;
-    memset(filler, 'x', sizeof(filler) - 1);
-    filler[sizeof(filler) - 1] = '\0';
-    sample_fill(&sample, 1, FIXTURE_NOW + 100);
     struct token_cache *cache = token_cache_make(8, PLENTY);
+    struct sample sample;
+    sample_fill(&sample, 1, FIXTURE_NOW + 100);
     insert(cache, &sample);
-    size_t before = token_cache_stats(cache).bytes;
-    static const struct {
-        const char *why;
-        const char *format; /* of json_pack(), for the filler once */
-        size_t at_least;
-    } rows[] = {
-        {"a long name", "{s:{}}", 4000},
-        {"a long value", "{s:s}", 8000},
-        {"a long value in an array", "{s:[s]}", 8000},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        json_decref(sample.identity->claims);
-        sample.identity->claims = json_pack(rows[i].format, filler, filler);
-        insert(cache, &sample);
-        if (token_cache_stats(cache).bytes < rows[i].at_least)
-            fail_msg("%s", rows[i].why);
-    }
-    json_decref(sample.identity->claims);
-    sample.identity->claims = json_pack("{s:s, s:[s]}", "sub", "s", "aud", "api");
+    const size_t before = token_cache_stats(cache).bytes;
+    assert_true(before > sizeof(struct identity) + sample.token.len + SHA256_LEN);
     insert(cache, &sample);
     assert_int_equal(token_cache_stats(cache).bytes, before);
-    sample.identity->kid = str_make(filler, 200);
-    insert(cache, &sample);
-    assert_int_equal(token_cache_stats(cache).bytes, before + 200);
+
+    char filler[64] = {0};
     token_cache_insert(cache, sample.digest, str_make(filler, sample.token.len + 4),
                        sample.identity);
-    assert_int_equal(token_cache_stats(cache).bytes, 2 * (before + 200) + 4);
+    assert_int_equal(token_cache_stats(cache).bytes, 2 * before + 4);
+
+    struct sample larger;
+    sample_fill(&larger, 2, FIXTURE_NOW + 100);
+    identity_unref(larger.identity);
+    larger.identity = identity_new(4000);
+    larger.identity->dies_s = FIXTURE_NOW + 100;
+    insert(cache, &larger);
+    assert_int_equal(token_cache_stats(cache).bytes, 3 * before + 4 + 4000);
     token_cache_free(cache);
     identity_unref(sample.identity);
+    identity_unref(larger.identity);
+}
+
+/* The identity of a token with PAYLOAD, checked for a route that reads no claims, and the token. */
+static struct identity *identify(const struct token_fixture *f, const char *payload,
+                                 struct buf *token)
+{
+    const struct mint_signer signer = {.key = f->signer};
+    struct identity *identity = NULL;
+    size_t issuer_index;
+    buf_clear(token);
+    mint_token(token, HEADER, payload, &signer);
+    assert_int_equal(token_check(&f->context, buf_str(token), &identity, &issuer_index), TOKEN_OK);
+    return identity;
+}
+
+/* About 920 bytes, as Auth0 makes them for an API with permissions. */
+#define USUAL_PAYLOAD                                                                          \
+    "{\"iss\":\"" ISSUER "\",\"sub\":\"auth0|64f0000000000000000000000\",\"aud\":[\"" RESOURCE \
+    "\",\"" ISSUER "userinfo\"],\"iat\":1799999000,\"exp\":1800003600,\"scope\":\"openid "     \
+    "profile email mcp:use mcp:read mcp:write offline_access\",\"client_id\":\"tpc_01234567"   \
+    "89abcdef\",\"jti\":\"0123456789abcdef012345\",\"permissions\":[\"tool:echo\",\"tool:"     \
+    "add\",\"tool:search\"]}"
+
+static void token_cache_holds_a_usual_token_in_2_kib(void **state)
+{
+    (void)state;
+    struct token_fixture *f = fixture_make();
+    struct token_cache *cache = token_cache_make(8, PLENTY);
+    struct buf token = buf_make(MINT_MAX_BYTES);
+    uint8_t digest[SHA256_LEN];
+    struct identity *identity = identify(f, USUAL_PAYLOAD, &token);
+    assert_in_range(token.len, 880, 1000);
+    assert_int_equal(secret_sha256(buf_str(&token), digest), 0);
+    token_cache_insert(cache, digest, buf_str(&token), identity);
+    assert_in_range(token_cache_stats(cache).bytes, token.len, 2048);
+    token_cache_free(cache);
+    identity_unref(identity);
+    buf_free(&token);
+    fixture_free(f);
+}
+
+/* What has escapes is there twice, as it was sent and as it is meant. */
+static void token_cache_counts_strings_with_escapes_twice(void **state)
+{
+    (void)state;
+#define WITH_SUBJECT(sub)                                             \
+    "{\"iss\":\"" ISSUER "\",\"sub\":\"" sub "\",\"aud\":\"" RESOURCE \
+    "\",\"exp\":1800003600,\"azp\":\"c\"}"
+    struct token_fixture *f = fixture_make();
+    struct buf token = buf_make(MINT_MAX_BYTES);
+    struct identity *plain = identify(f, WITH_SUBJECT("auth0//64f"), &token);
+    struct identity *escaped = identify(f, WITH_SUBJECT("auth0\\/64f"), &token);
+    assert_true(str_eq(escaped->subject, STR("auth0/64f")));
+    assert_true(identity_bytes(escaped) >= identity_bytes(plain) + escaped->payload.len);
+    identity_unref(plain);
+    identity_unref(escaped);
+    buf_free(&token);
+    fixture_free(f);
+}
+
+/* Claims become a tree when a route first reads them. */
+static void token_cache_counts_claims_that_come_later(void **state)
+{
+    (void)state;
+    static const struct str names[] = {STR_INIT("org")};
+    static const struct identity_header header = {STR_INIT("x-org"), names, ARRAY_LEN(names)};
+    struct token_fixture *f = fixture_make();
+    struct token_cache *cache = token_cache_make(8, PLENTY);
+    struct sample sample;
+    f->routes[0].identity = &header;
+    f->routes[0].n_identity = 1;
+    sample_fill(&sample, 1, FIXTURE_NOW + 100);
+    sample.identity->audience = STR("\"" RESOURCE "\"");
+    sample.identity->nbf_s = INT64_MIN;
+    insert(cache, &sample);
+    const size_t before = token_cache_stats(cache).bytes;
+    assert_int_equal(token_recheck(&f->context, sample.identity), TOKEN_OK);
+    assert_int_equal(json_object_size(sample.identity->claims), 1);
+    assert_true(knows(cache, &sample));
+    const size_t after = token_cache_stats(cache).bytes;
+    assert_int_equal(after, before + sample.identity->claims_bytes);
+    assert_true(after > before + 100);
+    assert_true(knows(cache, &sample)); /* once */
+    assert_int_equal(token_cache_stats(cache).bytes, after);
+    token_cache_free(cache);
+    identity_unref(sample.identity);
+    fixture_free(f);
 }
 
 /* What auth/assertion does to an identity, as far as the cache can see. */
@@ -424,6 +498,9 @@ int main(void)
         cmocka_unit_test(token_cache_of_no_entries_holds_one),
         cmocka_unit_test(token_cache_is_bounded_in_bytes),
         cmocka_unit_test(token_cache_counts_what_an_entry_holds),
+        cmocka_unit_test(token_cache_holds_a_usual_token_in_2_kib),
+        cmocka_unit_test(token_cache_counts_strings_with_escapes_twice),
+        cmocka_unit_test(token_cache_counts_claims_that_come_later),
         cmocka_unit_test(token_cache_counts_assertions_that_come_later),
         cmocka_unit_test(token_cache_insert_replaces_the_same_credential),
         cmocka_unit_test(token_cache_clear_ends_every_entry),

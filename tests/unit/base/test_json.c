@@ -115,9 +115,57 @@ static void json_to_i64_rounds_down_and_has_a_range(void **state)
         int r = json_to_i64(root, &value);
         if (r != rows[i].r || value != (r == 0 ? rows[i].value : 4711))
             fail_msg("%s: %d", rows[i].text, r);
+        value = 4711;
+        r = json_text_to_i64(str_from_cstr(rows[i].text), &value);
+        if (r != rows[i].r || value != (r == 0 ? rows[i].value : 4711))
+            fail_msg("%s, as text: %d", rows[i].text, r);
     }
     int64_t value;
     assert_int_equal(json_to_i64(NULL, &value), -EINVAL);
+    assert_int_equal(json_text_to_i64((struct str){0}, &value), -EINVAL);
+    assert_int_equal(json_text_to_i64(STR("9223372036854775808"), &value), -ERANGE);
+    assert_int_equal(json_text_to_i64(STR("-9223372036854775809"), &value), -ERANGE);
+    assert_int_equal(json_text_to_i64(STR("99999999999999999999"), &value), -ERANGE);
+}
+
+/* json_parse() says the same. */
+static void json_text_integers_fit_into_64_bits(void **state)
+{
+    (void)state;
+    static const struct json_limits deep = {4096, 16};
+    static const struct {
+        const char *text;
+        bool fit;
+    } rows[] = {
+        {"9223372036854775807", true},
+        {"9223372036854775808", false},
+        {"-9223372036854775808", true},
+        {"-9223372036854775809", false},
+        {"10000000000000000000000", false},
+        {"9223372036854775808.0", true},
+        {"9223372036854775808e0", true},
+        {"\"9223372036854775808\"", true},
+        {"{\"9223372036854775808\":1}", true},
+        {"{\"9223372036854775808\":9223372036854775808}", false},
+        {"[1,[2,{\"a\":[\"]\",-9223372036854775809]}],3]", false},
+        {"[1,[2,{\"a\":[\"]\",-9223372036854775808]}],3]", true},
+        {"[[],{},[9223372036854775807],9223372036854775808]", false},
+        {"true", true},
+        {"{}", true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        /* Each place in a stretch of digits is as good as the others. */
+        for (int pad = 0; pad < 24; pad++) {
+            CLEANUP(json_unref) json_t *root = NULL;
+            char text[128];
+            (void)snprintf(text, sizeof(text), "[\"%*s\",%s]", pad, "", rows[i].text);
+            if (json_text_integers_fit(str_from_cstr(text)) != rows[i].fit)
+                fail_msg("%s", text);
+            assert_int_equal(json_parse(str_from_cstr(text), deep, &root, NULL) == JSON_RC_OK,
+                             rows[i].fit);
+        }
+        assert_int_equal(json_text_integers_fit(str_from_cstr(rows[i].text)), rows[i].fit);
+    }
 }
 
 static void json_write_keeps_the_order_and_the_ceiling(void **state)
@@ -158,6 +206,7 @@ int main(void)
         cmocka_unit_test(json_parse_has_a_size_limit),
         cmocka_unit_test(json_str_gives_strings_only),
         cmocka_unit_test(json_to_i64_rounds_down_and_has_a_range),
+        cmocka_unit_test(json_text_integers_fit_into_64_bits),
         cmocka_unit_test(json_write_keeps_the_order_and_the_ceiling),
         cmocka_unit_test(json_rc_text_is_there_for_every_result),
     };

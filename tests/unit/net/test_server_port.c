@@ -3,15 +3,10 @@
  * twice, and nothing that happens while a request waits is lost. */
 #include <dlfcn.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#include "base/err.h"
-#include "net/server.h"
-#include "support/wire.h"
-
-#define MANY 1000
+#include "support/server_fixture.h"
 
 /* System calls of the server side, counted where its code leaves for the C library. */
 static struct {
@@ -55,138 +50,6 @@ __attribute__((visibility("default"))) long counted_syscall(long number, ...)
     calls.epoll_changes += number == SYS_epoll_ctl;
     return next(number, a, b, c, d);
 }
-
-struct world {
-    struct loop *loop;
-    struct server *server;
-    struct spin spin;
-    int listen_fd;
-    uint16_t port;
-    struct exchange *parked[MANY];
-    int n_parked;
-    int n_gone;
-    int n_ended;
-    struct buf in;
-};
-
-static enum server_next on_head(void *ctx, struct exchange *exchange)
-{
-    (void)ctx;
-    (void)exchange;
-    return SERVER_BODY;
-}
-
-static void reply_text(struct exchange *exchange, const char *text)
-{
-    struct reply reply = {.status = 200, .body = buf_make(1024)};
-    assert_int_equal(buf_append_cstr(&reply.body, text), 0);
-    exchange_reply(exchange, &reply);
-}
-
-static void on_complete(void *ctx, struct exchange *exchange)
-{
-    struct world *w = ctx;
-    if (str_eq(exchange_head(exchange)->target, STR("/now"))) {
-        reply_text(exchange, "now");
-        return;
-    }
-    assert_true(w->n_parked < MANY);
-    w->parked[w->n_parked++] = exchange;
-}
-
-static void on_gone(void *ctx, struct exchange *exchange)
-{
-    (void)exchange;
-    ((struct world *)ctx)->n_gone++;
-}
-
-static void on_end(void *ctx, struct exchange *exchange)
-{
-    (void)exchange;
-    ((struct world *)ctx)->n_ended++;
-}
-
-static void on_too_large(void *ctx, struct exchange *exchange, struct reply *ret_reply)
-{
-    (void)ctx;
-    (void)exchange;
-    ret_reply->status = 413;
-}
-
-static void on_drained(void *ctx, struct exchange *exchange)
-{
-    (void)ctx;
-    (void)exchange;
-}
-
-static void on_refused(void *ctx, struct str peer, unsigned status, const char *reason,
-                       const char *description, struct reply *ret_reply)
-{
-    (void)ctx;
-    (void)peer;
-    (void)reason;
-    (void)description;
-    ret_reply->status = status;
-}
-
-static const struct server_handler handler = {
-    .head = on_head,
-    .complete = on_complete,
-    .gone = on_gone,
-    .too_large = on_too_large,
-    .drained = on_drained,
-    .end = on_end,
-    .refused = on_refused,
-};
-
-static void run_server(void *ctx)
-{
-    server_run(((struct world *)ctx)->server);
-}
-
-static int set_up(void **state)
-{
-    struct world *w = calloc(1, sizeof(*w));
-    assert_non_null(w);
-    w->loop = loop_new();
-    w->spin = (struct spin){.loop = w->loop, .after_turn = run_server, .ctx = w};
-    w->in = buf_make(WIRE_MAX_BYTES);
-    w->listen_fd = wire_listen(&w->port);
-    w->server = server_new(w->loop, &(struct server_options){.handler = &handler,
-                                                             .ctx = w,
-                                                             .header_bytes = 32768,
-                                                             .max_connections = 2 * MANY,
-                                                             .client_timeout_ms = 30000});
-    assert_non_null(w->server);
-    assert_int_equal(server_listen(w->server, w->listen_fd), 0);
-    *state = w;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct world *w = *state;
-    assert_null(server_free(w->server));
-    (void)close(w->listen_fd);
-    buf_free(&w->in);
-    loop_free(w->loop);
-    free(w);
-    return 0;
-}
-
-static struct exchange *take_parked(struct world *w)
-{
-    SPIN_UNTIL(&w->spin, w->n_parked > 0);
-    return w->parked[--w->n_parked];
-}
-
-static void expect_and_forget(struct world *w, int fd, const char *text)
-{
-    wire_expect(&w->spin, fd, &w->in, text);
-    buf_clear(&w->in);
-}
-
-#define GET(target) "GET " target " HTTP/1.1\r\nHost: x\r\n\r\n"
 
 static void a_request_costs_one_read_and_no_change_of_what_is_watched(void **state)
 {
@@ -309,45 +172,43 @@ static void a_thousand_connections_are_served_side_by_side(void **state)
 {
     struct world *w = *state;
     struct rlimit limit;
-    static int fds[MANY];
+    static int fds[SERVER_FIXTURE_MANY];
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     limit.rlim_cur = limit.rlim_max;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    if (limit.rlim_max < 2 * MANY + 100)
+    if (limit.rlim_max < 2 * SERVER_FIXTURE_MANY + 100)
         skip();
-    for (int i = 0; i < MANY; i++) {
+    for (int i = 0; i < SERVER_FIXTURE_MANY; i++) {
         fds[i] = wire_connect(w->port);
         if (i % 32 == 0) /* the listener's queue holds 128 */
             spin_once(&w->spin);
     }
     for (int round = 0; round < 3; round++) {
         w->n_parked = 0;
-        for (int i = 0; i < MANY; i++)
+        for (int i = 0; i < SERVER_FIXTURE_MANY; i++)
             wire_send_text(&w->spin, fds[i], GET("/a"));
-        SPIN_UNTIL(&w->spin, w->n_parked == MANY);
-        for (int i = 0; i < MANY; i++)
+        SPIN_UNTIL(&w->spin, w->n_parked == SERVER_FIXTURE_MANY);
+        for (int i = 0; i < SERVER_FIXTURE_MANY; i++)
             reply_text(w->parked[i], "one of many");
-        for (int i = 0; i < MANY; i++)
+        for (int i = 0; i < SERVER_FIXTURE_MANY; i++)
             expect_and_forget(w, fds[i], "one of many");
     }
-    assert_int_equal(server_stats(w->server).connections, MANY);
-    for (int i = 0; i < MANY; i++)
+    assert_int_equal(server_stats(w->server).connections, SERVER_FIXTURE_MANY);
+    for (int i = 0; i < SERVER_FIXTURE_MANY; i++)
         (void)close(fds[i]);
     SPIN_UNTIL(&w->spin, server_is_idle(w->server));
-    assert_int_equal(w->n_ended, 3 * MANY);
+    assert_int_equal(w->n_ended, 3 * SERVER_FIXTURE_MANY);
     assert_int_equal(w->n_gone, 0);
 }
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_request_costs_one_read_and_no_change_of_what_is_watched),
-        TEST(a_request_that_comes_while_one_waits_is_served_after_it),
-        TEST(a_client_that_leaves_is_noticed_in_every_state),
-        TEST(a_long_answer_reaches_a_slow_reader),
-        TEST(a_thousand_connections_are_served_side_by_side),
+        SERVER_TEST(a_request_costs_one_read_and_no_change_of_what_is_watched),
+        SERVER_TEST(a_request_that_comes_while_one_waits_is_served_after_it),
+        SERVER_TEST(a_client_that_leaves_is_noticed_in_every_state),
+        SERVER_TEST(a_long_answer_reaches_a_slow_reader),
+        SERVER_TEST(a_thousand_connections_are_served_side_by_side),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -218,7 +218,7 @@ static size_t size_of_index(size_t n)
 {
     struct rule *rules = calloc(n, sizeof(*rules));
     struct str *patterns = calloc(n, sizeof(*patterns));
-    char(*bytes)[16] = calloc(n, sizeof(*bytes));
+    char(*bytes)[32] = calloc(n, sizeof(*bytes));
     struct route route = {.rules = rules, .n_rules = n};
     size_t max = 4096;
     assert_true(rules != NULL && patterns != NULL && bytes != NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/base64url.h"
 
+#include <ctype.h>
 #include <errno.h>
 
 #include "base/err.h"
@@ -115,6 +116,30 @@ static void base64url_accepts_exactly_its_alphabet(void **state)
     assert_int_equal(accepted, 64);
 }
 
+/* Characters are looked at in groups of four: none of them may slip through, wherever it is. */
+static void base64url_refuses_a_foreign_byte_in_every_place(void **state)
+{
+    (void)state;
+    static const struct str good = STR_INIT("QUJDREVGR0hJ"); /* "ABCDEFGHI" */
+    for (size_t len = 4; len <= good.len; len += 4) {
+        for (size_t at = 0; at < len; at++) {
+            for (unsigned c = 0; c < 256; c++) {
+                char text[12];
+                uint8_t bytes[9];
+                size_t decoded = 99;
+                memcpy(text, good.ptr, len);
+                text[at] = (char)c;
+                const struct str changed = str_make(text, len);
+                const bool valid = isalnum((int)c) || c == '-' || c == '_';
+                assert_int_equal(base64url_is_valid(changed), valid);
+                assert_int_equal(base64url_decode(changed, bytes, sizeof(bytes), &decoded),
+                                 valid ? 0 : -EINVAL);
+                assert_int_equal(decoded, valid ? len / 4 * 3 : 99);
+            }
+        }
+    }
+}
+
 static void base64url_decode_respects_the_room_given(void **state)
 {
     (void)state;
@@ -146,6 +171,7 @@ int main(void)
         cmocka_unit_test(base64url_round_trips_every_length),
         cmocka_unit_test(base64url_refuses_what_is_not_strict),
         cmocka_unit_test(base64url_accepts_exactly_its_alphabet),
+        cmocka_unit_test(base64url_refuses_a_foreign_byte_in_every_place),
         cmocka_unit_test(base64url_decode_respects_the_room_given),
         cmocka_unit_test(base64url_append_leaves_a_full_buffer_alone),
     };

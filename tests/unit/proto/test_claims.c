@@ -16,13 +16,13 @@ static const struct claims_context context = {
     .skew_s = SKEW,
 };
 
-static json_t *parse(const char *text)
+/* What claims_read() says of TEXT, and then claims_check(). Strings with escapes live in ARENA. */
+static enum claims_rc read_and_check(struct str text, struct arena *arena,
+                                     struct claims *ret_claims)
 {
-    const struct json_limits limits = {65536, 64};
-    json_t *root = NULL;
-    if (json_parse(str_from_cstr(text), limits, &root, NULL) != JSON_RC_OK)
-        fail_msg("no JSON: %s", text);
-    return root;
+    struct claims_payload payload;
+    const enum claims_rc rc = claims_read(text, &payload);
+    return rc == CLAIMS_OK ? claims_check(&payload, &context, arena, ret_claims) : rc;
 }
 
 #define REST ",\"exp\":1800000001,\"sub\":\"s\",\"azp\":\"c\"}"
@@ -129,51 +129,82 @@ static const struct {
     {"scope with a backslash", MORE("\"scope\":\"a\\\\b\""), CLAIMS_SCOPE},
     {"scope with NUL", MORE("\"scope\":\"a\\u0000b\""), CLAIMS_SCOPE},
     {"scope not ASCII", MORE("\"scope\":\"\\u00e9\""), CLAIMS_SCOPE},
-    {"not an object", "[]", CLAIMS_AUDIENCE},
+    {"21: cnf, escaped", MORE("\"\\u0063nf\":{}"), CLAIMS_CONFIRMATION},
+    {"17: escaped", AUD("[\"\\u0061p\\u0069\"]"), CLAIMS_OK},
+    {"17: another one, escaped", AUD("\"\\u0062pi\""), CLAIMS_AUDIENCE},
+    {"17: the name escaped", "{\"\\u0061ud\":\"api\"" REST, CLAIMS_OK},
+    {"18: integer past 64 bits", EXP("9223372036854775808"), CLAIMS_MALFORMED},
+    {"18: negative integer past 64 bits", EXP("-9223372036854775809"), CLAIMS_MALFORMED},
+    {"18: the same as a real", EXP("9223372036854775808.0"), CLAIMS_EXP},
+    {"20: both, equal, one of them escaped",
+     PARTIES("\"sub\":\"s\",\"azp\":\"\\u0063\",\"client_id\":\"c\""), CLAIMS_OK},
+    {"20: both, different by an escape",
+     PARTIES("\"sub\":\"s\",\"azp\":\"\\u0063\",\"client_id\":\"\\\\u0063\""), CLAIMS_CLIENT},
+    {"a member below is not one of ours", MORE("\"x\":{\"cnf\":1,\"exp\":1}"), CLAIMS_OK},
+    {"not an object", "[]", CLAIMS_MALFORMED},
 };
 
 static void claims_check_gives_the_answer_of_the_rule(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        CLEANUP(json_unref) json_t *payload = parse(rows[i].payload);
+        struct arena *arena = arena_new(0, 4096);
         struct claims claims = {0};
-        enum claims_rc rc = claims_check(payload, &context, &claims);
+        enum claims_rc rc = read_and_check(str_from_cstr(rows[i].payload), arena, &claims);
         if (rc != rows[i].rc)
             fail_msg("%s: rc %d", rows[i].why, (int)rc);
         assert_int_equal(str_is_set(claims.subject), rc == CLAIMS_OK);
+        (void)arena_free(arena);
     }
 }
 
 static void claims_check_reads_what_it_checked(void **state)
 {
     (void)state;
-    CLEANUP(json_unref)
-    json_t *payload =
-        parse("{\"aud\":\"api\",\"exp\":1800000600,\"nbf\":1799999990,\"sub\":\"auth0|1\","
-              "\"client_id\":\"tpc_1\",\"scope\":\"a b\"}");
-    CLEANUP(json_unref)
-    json_t *bare = parse("{\"aud\":\"api\",\"exp\":1800000600,\"sub\":\"auth0|1\",\"azp\":\"c\"}");
+    struct arena *arena = arena_new(0, 4096);
     struct claims claims;
-    assert_int_equal(claims_check(payload, &context, &claims), CLAIMS_OK);
+    assert_int_equal(
+        read_and_check(STR(" {\"aud\":\"api\",\"exp\":1800000600,\"nbf\":1799999990,"
+                           "\"sub\":\"auth0|1\",\"client_id\":\"tpc_1\",\"scope\":\"a b\"}\n"),
+                       arena, &claims),
+        CLAIMS_OK);
     assert_true(str_eq(claims.subject, STR("auth0|1")));
     assert_true(str_eq(claims.client, STR("tpc_1")));
     assert_true(str_eq(claims.scope, STR("a b")));
     assert_int_equal(claims.exp_s, 1800000600);
     assert_int_equal(claims.nbf_s, 1799999990);
-    assert_int_equal(claims_check(bare, &context, &claims), CLAIMS_OK);
+    assert_int_equal(
+        read_and_check(
+            STR("{\"aud\":\"api\",\"exp\":1800000600.5,\"sub\":\"\\u00e9\\/\",\"azp\":\"c\"}"),
+            arena, &claims),
+        CLAIMS_OK);
     assert_false(str_is_set(claims.scope));
     assert_true(claims.nbf_s == INT64_MIN);
     assert_true(str_eq(claims.client, STR("c")));
+    assert_true(str_eq(claims.subject, STR("\xc3\xa9/")));
+    assert_int_equal(claims.exp_s, 1800000600);
+    (void)arena_free(arena);
+}
+
+static void claims_check_says_when_memory_is_short(void **state)
+{
+    (void)state;
+    struct arena *full = arena_new(0, 0);
+    struct claims claims;
+    const struct str escaped = STR(PARTIES("\"sub\":\"\\u0061\",\"azp\":\"c\""));
+    const struct str plain = STR(PARTIES("\"sub\":\"a\",\"azp\":\"c\""));
+    assert_int_equal(read_and_check(escaped, full, &claims), CLAIMS_NO_MEMORY);
+    assert_int_equal(read_and_check(plain, full, &claims), CLAIMS_OK);
+    (void)arena_free(full);
 }
 
 static void claims_check_accepts_nothing_without_audiences(void **state)
 {
     (void)state;
     struct claims_context nobody = context;
-    CLEANUP(json_unref) json_t *payload = parse(AUD("\"api\""));
+    assert_int_equal(claims_check_audience(STR("\"api\""), &context), CLAIMS_OK);
     nobody.n_audiences = 0;
-    assert_int_equal(claims_check_audience(payload, &nobody), CLAIMS_AUDIENCE);
+    assert_int_equal(claims_check_audience(STR("\"api\""), &nobody), CLAIMS_AUDIENCE);
 }
 
 static void claims_check_clock_has_exact_limits(void **state)
@@ -186,7 +217,7 @@ static void claims_check_clock_has_exact_limits(void **state)
 }
 
 /* The payload as it arrives: base64url of text that may be anything. */
-static void claims_decode_wants_one_json_object(void **state)
+static void claims_want_one_json_object(void **state)
 {
     (void)state;
     static const struct {
@@ -210,6 +241,17 @@ static void claims_decode_wants_one_json_object(void **state)
         {"single quotes", STR_INIT("{'a':1}"), CLAIMS_MALFORMED},
         {"NaN", STR_INIT("{\"a\":NaN}"), CLAIMS_MALFORMED},
         {"number too large", STR_INIT("{\"a\":9223372036854775808}"), CLAIMS_MALFORMED},
+        {"number too small", STR_INIT("{\"a\":-9223372036854775809}"), CLAIMS_MALFORMED},
+        {"largest number", STR_INIT("{\"a\":9223372036854775807}"), CLAIMS_OK},
+        {"smallest number", STR_INIT("{\"a\":-9223372036854775808}"), CLAIMS_OK},
+        {"number too large below", STR_INIT("{\"a\":[1,{\"b\":[\"c\",10000000000000000000]}]}"),
+         CLAIMS_MALFORMED},
+        {"as many digits in a string", STR_INIT("{\"a\":[1,{\"b\":[\"10000000000000000000\"]}]}"),
+         CLAIMS_OK},
+        {"as many digits in a name", STR_INIT("{\"a\":{\"10000000000000000000\":1}}"), CLAIMS_OK},
+        {"as many digits in a real", STR_INIT("{\"a\":[10000000000000000000.0]}"), CLAIMS_OK},
+        {"as many digits with an exponent", STR_INIT("{\"a\":[10000000000000000000E0]}"),
+         CLAIMS_OK},
         {"real too large", STR_INIT("{\"a\":1e999}"), CLAIMS_MALFORMED},
         {"not UTF-8", STR_INIT("{\"a\":\"\xff\"}"), CLAIMS_MALFORMED},
         {"overlong UTF-8", STR_INIT("{\"a\":\"\xc0\xaf\"}"), CLAIMS_MALFORMED},
@@ -219,12 +261,16 @@ static void claims_decode_wants_one_json_object(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         struct buf segment = buf_make(1024);
+        struct claims_payload read = {0};
         json_t *payload = NULL;
         assert_int_equal(base64url_encode_append(texts[i].text, &segment), 0);
         enum claims_rc rc = claims_decode(buf_str(&segment), &payload);
         if (rc != texts[i].rc)
             fail_msg("%s: rc %d", texts[i].why, (int)rc);
         assert_int_equal(payload != NULL, rc == CLAIMS_OK);
+        if (claims_read(texts[i].text, &read) != rc)
+            fail_msg("%s, without a tree", texts[i].why);
+        assert_int_equal(str_is_set(read.text), rc == CLAIMS_OK);
         json_decref(payload);
         buf_free(&segment);
     }
@@ -243,13 +289,15 @@ static enum claims_rc decode_nested(unsigned depth)
     (void)buf_append_char(&text, '}');
     assert_int_equal(base64url_encode_append(buf_str(&text), &segment), 0);
     enum claims_rc rc = claims_decode(buf_str(&segment), &payload);
+    struct claims_payload read;
+    assert_int_equal(claims_read(buf_str(&text), &read), rc);
     json_decref(payload);
     buf_free(&text);
     buf_free(&segment);
     return rc;
 }
 
-static void claims_decode_has_a_limit_on_depth(void **state)
+static void claims_have_a_limit_on_depth(void **state)
 {
     (void)state;
     assert_int_equal(decode_nested(CLAIMS_MAX_DEPTH), CLAIMS_OK);
@@ -303,10 +351,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(claims_check_gives_the_answer_of_the_rule),
         cmocka_unit_test(claims_check_reads_what_it_checked),
+        cmocka_unit_test(claims_check_says_when_memory_is_short),
         cmocka_unit_test(claims_check_accepts_nothing_without_audiences),
         cmocka_unit_test(claims_check_clock_has_exact_limits),
-        cmocka_unit_test(claims_decode_wants_one_json_object),
-        cmocka_unit_test(claims_decode_has_a_limit_on_depth),
+        cmocka_unit_test(claims_want_one_json_object),
+        cmocka_unit_test(claims_have_a_limit_on_depth),
         cmocka_unit_test(scope_has_compares_whole_names),
         cmocka_unit_test(scope_is_token_knows_the_characters_of_rfc_6749),
     };

@@ -256,6 +256,62 @@ static void jws_verify_forgets_the_key_before(void **state)
     EVP_PKEY_free(other);
 }
 
+/* A verifier makes the last few keys ready and keeps them: more pairs of key and algorithm than it
+ * has room for, in turn, and each token holds under its own pair only. */
+static void jws_verify_tells_more_keys_apart_than_it_keeps(void **state)
+{
+    static const char *const names[] = {"signer", "next", "attacker"};
+    static const char *const digests[] = {"SHA256", "SHA384", "SHA512"};
+    EVP_PKEY *pairs[ARRAY_LEN(names)];
+    struct jwk keys[ARRAY_LEN(names)];
+    struct buf tokens[ARRAY_LEN(names)][6];
+    for (size_t k = 0; k < ARRAY_LEN(names); k++) {
+        pairs[k] = mint_load_key(names[k]);
+        keys[k] = key_of(pairs[k], "");
+        for (size_t alg = 0; alg < 6; alg++) {
+            const struct mint_signer signer = {.key = pairs[k],
+                                               .digest = digests[alg % 3],
+                                               .pss_salt = alg < 3 ? 0 : RSA_PSS_SALTLEN_DIGEST};
+            tokens[k][alg] = buf_make(MINT_MAX_BYTES);
+            mint_token(&tokens[k][alg], "{}", "{}", &signer);
+        }
+    }
+    for (size_t round = 0; round < 3 * 6 * 18; round++) {
+        const size_t k = round % 3;
+        const size_t alg = round / 3 % 6;
+        const size_t pair = round / 18;
+        const bool good = pair == k * 6 + alg;
+        assert_int_equal(
+            verify(*state, buf_str(&tokens[pair / 6][pair % 6]), (enum jws_alg)alg, &keys[k]),
+            good ? JWS_OK : JWS_SIGNATURE);
+    }
+    for (size_t k = 0; k < ARRAY_LEN(names); k++) {
+        for (size_t alg = 0; alg < 6; alg++)
+            buf_free(&tokens[k][alg]);
+        jwk_clear(&keys[k]);
+        EVP_PKEY_free(pairs[k]);
+    }
+}
+
+/* Keys come and go with their sets, and memory is used again: what counts is the key, not where it
+ * lies. */
+static void jws_verify_never_takes_a_new_key_for_an_old_one(void **state)
+{
+    EVP_PKEY *pairs[] = {mint_load_key("signer"), mint_load_key("next")};
+    const struct mint_signer signer = {.key = pairs[0]};
+    struct buf token = buf_make(MINT_MAX_BYTES);
+    mint_token(&token, "{}", "{}", &signer);
+    for (unsigned i = 0; i < 100; i++) {
+        struct jwk key = key_of(pairs[i % 2], "");
+        assert_int_equal(verify(*state, buf_str(&token), JWS_RS256, &key),
+                         i % 2 == 0 ? JWS_OK : JWS_SIGNATURE);
+        jwk_clear(&key);
+    }
+    buf_free(&token);
+    EVP_PKEY_free(pairs[0]);
+    EVP_PKEY_free(pairs[1]);
+}
+
 /* OpenSSL's error queue is the thread's: what stays in it is read by the next who fails, libcurl
  * too. */
 static void jws_verify_leaves_no_error_behind(void **state)
@@ -298,6 +354,8 @@ int main(void)
         cmocka_unit_test(jws_verify_wants_a_pss_salt_as_long_as_the_hash),
         cmocka_unit_test(jws_verify_honours_the_algorithm_of_the_key),
         cmocka_unit_test(jws_verify_forgets_the_key_before),
+        cmocka_unit_test(jws_verify_tells_more_keys_apart_than_it_keeps),
+        cmocka_unit_test(jws_verify_never_takes_a_new_key_for_an_old_one),
         cmocka_unit_test(jws_verify_leaves_no_error_behind),
         cmocka_unit_test(jws_library_version_is_openssl_3),
     };

@@ -119,6 +119,7 @@ static inline struct gate_fixture *gate_make(void)
     f->snapshot.table = route_table_new(f->snapshot.data);
     assert_non_null(f->snapshot.table);
     f->worker.loop = loop_new();
+    f->server.loop = f->worker.loop;
     f->worker.verifier = f->tokens->verifier;
     f->worker.cache = token_cache_make(100, 1024 * 1024);
     f->worker.snapshot = &f->snapshot;
@@ -220,12 +221,27 @@ static inline void gate_set_body(struct gate_request *request, const char *body)
     request->txn->body_ready = true;
 }
 
+/* A field of an answer that is too long for libmicrohttpd. */
+static inline const char *gate_long_answer_field(const struct gate_request *request,
+                                                 struct str name)
+{
+    struct str rest = buf_str(&request->exchange.long_head);
+    struct str line;
+    while (str_split(&rest, '\n', &line)) {
+        line = str_head(line, line.len - 1); /* CR */
+        if (line.len > name.len && line.ptr[name.len] == ':' &&
+            str_eq_nocase(str_head(line, name.len), name))
+            return arena_str(request->exchange.arena, str_trim(str_from(line, name.len + 1))).ptr;
+    }
+    return NULL;
+}
+
 /* A field of the answer, or NULL. */
 static inline const char *gate_answer_field(const struct gate_request *request, const char *name)
 {
     return request->exchange.response != NULL
              ? MHD_get_response_header(request->exchange.response, name)
-             : NULL;
+             : gate_long_answer_field(request, str_from_cstr(name));
 }
 
 static inline void gate_end(struct gate_request *request)
@@ -240,6 +256,8 @@ static inline void gate_end(struct gate_request *request)
     if (request->exchange.response != NULL)
         MHD_destroy_response(request->exchange.response);
     buf_free(&request->exchange.body);
+    buf_free(&request->exchange.long_head);
+    buf_free(&request->exchange.long_body);
     (void)arena_free(request->exchange.arena);
 }
 
