@@ -23,8 +23,9 @@ struct watch {
 };
 
 struct timer {
-    int64_t due_ms; /* monotonic */
-    uint32_t slot;  /* place in the heap + 1; 0 when not armed */
+    int64_t due_ms;  /* monotonic; INT64_MAX while it is paused */
+    int64_t seen_ms; /* when the loop looks at it next: never later than due_ms */
+    uint32_t slot;   /* place in the heap + 1; 0 when the loop does not know it */
     void (*fn)(struct timer *timer);
 };
 
@@ -39,14 +40,18 @@ int loop_rewatch(struct loop *loop, struct watch *watch, uint32_t events);
 /* Stops watching. Must be called before the descriptor is closed. */
 void loop_unwatch(struct loop *loop, struct watch *watch);
 
-/* Arms TIMER for a moment of the monotonic clock, in milliseconds; moves it when it is armed.
- * 0 or -ENOMEM. */
+/* Arms TIMER for a moment of the monotonic clock, in milliseconds; moves it when it is armed. To a
+ * later moment that costs nothing: the loop finds out when it looks at the timer. 0 or -ENOMEM. */
 int loop_timer_at(struct loop *loop, struct timer *timer, int64_t due_ms);
 int loop_timer_in(struct loop *loop, struct timer *timer, int64_t delay_ms);
+/* The loop forgets TIMER. Must be called before its memory goes. */
 void loop_timer_stop(struct loop *loop, struct timer *timer);
+/* It will not fire, and the loop keeps its place for when it is armed again: for deadlines that
+ * come and go with every request. */
+void loop_timer_pause(struct timer *timer);
 static inline bool timer_is_armed(const struct timer *timer)
 {
-    return timer->slot != 0;
+    return timer->slot != 0 && timer->due_ms != INT64_MAX;
 }
 
 /* Waits at most MAX_WAIT_MS (-1: for ever) for an event or a timer, then calls what is due. */

@@ -16,7 +16,7 @@ struct loop {
     struct epoll_event batch[LOOP_BATCH];
     int batch_at; /* the event that is being handled */
     int batch_len;
-    struct timer **heap; /* binary heap, earliest first */
+    struct timer **heap; /* binary heap by seen_ms, earliest first */
     uint32_t heap_len;
     uint32_t heap_cap;
 };
@@ -96,7 +96,7 @@ static void heap_up(struct loop *loop, uint32_t at)
     struct timer *timer = loop->heap[at];
     while (at > 0) {
         uint32_t parent = (at - 1) / 2;
-        if (loop->heap[parent]->due_ms <= timer->due_ms)
+        if (loop->heap[parent]->seen_ms <= timer->seen_ms)
             break;
         heap_place(loop, at, loop->heap[parent]);
         at = parent;
@@ -111,9 +111,10 @@ static void heap_down(struct loop *loop, uint32_t at)
         uint32_t child = 2 * at + 1;
         if (child >= loop->heap_len)
             break;
-        if (child + 1 < loop->heap_len && loop->heap[child + 1]->due_ms < loop->heap[child]->due_ms)
+        if (child + 1 < loop->heap_len &&
+            loop->heap[child + 1]->seen_ms < loop->heap[child]->seen_ms)
             child++;
-        if (timer->due_ms <= loop->heap[child]->due_ms)
+        if (timer->seen_ms <= loop->heap[child]->seen_ms)
             break;
         heap_place(loop, at, loop->heap[child]);
         at = child;
@@ -140,17 +141,14 @@ int loop_timer_at(struct loop *loop, struct timer *timer, int64_t due_ms)
         int r = heap_grow(loop);
         if (r < 0)
             return r;
-        timer->due_ms = due_ms;
+        timer->seen_ms = due_ms;
         heap_place(loop, loop->heap_len++, timer);
         heap_up(loop, timer->slot - 1);
-        return 0;
-    }
-    int64_t before = timer->due_ms;
-    timer->due_ms = due_ms;
-    if (due_ms < before)
+    } else if (due_ms < timer->seen_ms) {
+        timer->seen_ms = due_ms;
         heap_up(loop, timer->slot - 1);
-    else
-        heap_down(loop, timer->slot - 1);
+    }
+    timer->due_ms = due_ms;
     return 0;
 }
 
@@ -173,11 +171,16 @@ void loop_timer_stop(struct loop *loop, struct timer *timer)
     heap_down(loop, last->slot - 1);
 }
 
+void loop_timer_pause(struct timer *timer)
+{
+    timer->due_ms = INT64_MAX;
+}
+
 static int wait_ms(const struct loop *loop, int max_wait_ms)
 {
     if (loop->heap_len == 0)
         return max_wait_ms;
-    int64_t left = loop->heap[0]->due_ms - clock_mono_ms(&loop->clock);
+    int64_t left = loop->heap[0]->seen_ms - clock_mono_ms(&loop->clock);
     if (left < 0)
         left = 0;
     if (max_wait_ms >= 0 && left > max_wait_ms)
@@ -188,10 +191,17 @@ static int wait_ms(const struct loop *loop, int max_wait_ms)
 static void run_timers(struct loop *loop)
 {
     int64_t now = clock_mono_ms(&loop->clock);
-    while (loop->heap_len > 0 && loop->heap[0]->due_ms <= now) {
+    while (loop->heap_len > 0 && loop->heap[0]->seen_ms <= now) {
         struct timer *timer = loop->heap[0];
-        loop_timer_stop(loop, timer);
-        timer->fn(timer);
+        if (!timer_is_armed(timer)) {
+            loop_timer_stop(loop, timer);
+        } else if (timer->seen_ms < timer->due_ms) { /* it was moved */
+            timer->seen_ms = timer->due_ms;
+            heap_down(loop, 0);
+        } else {
+            loop_timer_stop(loop, timer);
+            timer->fn(timer);
+        }
     }
 }
 

@@ -96,7 +96,7 @@ static void set_aside(struct exchange *exchange, struct MHD_Connection *mhd)
 {
     MHD_suspend_connection(mhd);
     exchange->suspended = true;
-    loop_timer_stop(exchange->server->loop, &exchange->client->timer);
+    loop_timer_pause(&exchange->client->timer);
 }
 
 static void park(struct exchange *exchange, struct MHD_Connection *mhd)

@@ -262,7 +262,7 @@ static struct upstream_conn *take_idle(struct upstream *upstream)
     if (node == NULL)
         return NULL;
     struct upstream_conn *conn = LIST_ENTRY(node, struct upstream_conn, node);
-    loop_timer_stop(upstream->engine->loop, &conn->timer);
+    loop_timer_pause(&conn->timer);
     list_unlink(&conn->node);
     list_append(&upstream->busy, &conn->node);
     conn->state = CONN_BUSY;

@@ -166,7 +166,7 @@ static void on_alarm(struct timer *timer)
 static void loop_timers_fire_in_the_order_of_their_time(void **state)
 {
     struct loop *loop = *state;
-    struct alarm alarms[200];
+    static struct alarm alarms[200];
     int fired[MAX_FIRED];
     size_t n_fired = 0;
     size_t expected = 0;
@@ -228,6 +228,59 @@ static void loop_timer_moved_to_an_earlier_time_fires_then(void **state)
     test_clock_skip_ms(10);
     loop_turn(loop, 0);
     assert_int_equal(n_fired, 1);
+}
+
+static void loop_timer_moved_to_a_later_time_fires_then_and_once(void **state)
+{
+    struct loop *loop = *state;
+    int fired[MAX_FIRED];
+    size_t n_fired = 0;
+    struct alarm alarm = {
+        .timer.fn = on_alarm, .loop = loop, .name = 1, .fired = fired, .n_fired = &n_fired};
+    assert_int_equal(loop_timer_in(loop, &alarm.timer, 10), 0);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(loop_timer_in(loop, &alarm.timer, 100), 0);
+        test_clock_skip_ms(99);
+        loop_turn(loop, 0);
+        assert_int_equal(n_fired, 0);
+        assert_true(timer_is_armed(&alarm.timer));
+    }
+    test_clock_skip_ms(1);
+    loop_turn(loop, 0);
+    assert_int_equal(n_fired, 1);
+    assert_false(timer_is_armed(&alarm.timer));
+    test_clock_skip_ms(1000);
+    loop_turn(loop, 0);
+    assert_int_equal(n_fired, 1);
+}
+
+static void loop_timer_that_is_paused_fires_only_when_armed_again(void **state)
+{
+    struct loop *loop = *state;
+    int fired[MAX_FIRED];
+    size_t n_fired = 0;
+    struct alarm alarm = {
+        .timer.fn = on_alarm, .loop = loop, .name = 1, .fired = fired, .n_fired = &n_fired};
+    for (int again = 0; again < 2; again++) { /* while the loop has its place, and after that */
+        int64_t rest_ms = again == 0 ? 50 : 1000;
+        n_fired = 0;
+        assert_int_equal(loop_timer_in(loop, &alarm.timer, 100), 0);
+        loop_timer_pause(&alarm.timer);
+        assert_false(timer_is_armed(&alarm.timer));
+        test_clock_skip_ms(rest_ms);
+        loop_turn(loop, 0);
+        assert_int_equal(n_fired, 0);
+        assert_int_equal(loop_timer_in(loop, &alarm.timer, 20), 0);
+        assert_true(timer_is_armed(&alarm.timer));
+        test_clock_skip_ms(19);
+        loop_turn(loop, 0);
+        assert_int_equal(n_fired, 0);
+        test_clock_skip_ms(1);
+        loop_turn(loop, 0);
+        assert_int_equal(n_fired, 1);
+    }
+    loop_timer_pause(&alarm.timer); /* one that is not armed */
+    assert_false(timer_is_armed(&alarm.timer));
 }
 
 static void loop_timer_may_stop_others_and_arm_itself_again(void **state)
@@ -333,6 +386,8 @@ int main(void)
         TEST(loop_timers_fire_in_the_order_of_their_time),
         TEST(loop_timer_fires_at_its_millisecond_and_once),
         TEST(loop_timer_moved_to_an_earlier_time_fires_then),
+        TEST(loop_timer_moved_to_a_later_time_fires_then_and_once),
+        TEST(loop_timer_that_is_paused_fires_only_when_armed_again),
         TEST(loop_timer_may_stop_others_and_arm_itself_again),
         TEST(loop_turn_waits_for_a_timer_and_not_longer_than_it_may),
         TEST(loop_clock_is_read_once_per_turn),
