@@ -10,7 +10,7 @@
 
 /* First block of an exchange's arena: head, fields and what the gate keeps of an ordinary request;
  * and the ceiling for what one request may add to it. */
-#define ARENA_FIRST 6144
+#define ARENA_FIRST 3072
 #define ARENA_MAX (256U * 1024)
 #define MAX_REQUEST_FIELDS 128
 #define LONG_HEAD_MAX_BYTES (256U * 1024)
