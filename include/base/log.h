@@ -44,6 +44,7 @@ struct log {
     enum log_target target;
     bool colour; /* text format only */
     bool urgent; /* a warning or an error has not been written yet */
+    bool torn;   /* what was written last ends in the middle of a line */
     struct buf pending;
     size_t due_bytes; /* of what waits: so many are worth an attempt to write */
     struct log_stamp stamp;

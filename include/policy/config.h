@@ -172,6 +172,10 @@ struct route {
     size_t n_stripped;
     size_t max_body_bytes;
     size_t max_inspect_bytes; /* of an answer, or an event, that is looked into */
+    /* Each top-level claim that rules, identity headers, the assertion or the permissions of this
+     * route look at, once. */
+    const struct str *claims_read;
+    size_t n_claims_read;
     enum authorize_on authorize_on;
     const struct rule *rules;
     size_t n_rules;

@@ -4,6 +4,7 @@
 #ifndef POLICY_ROUTE_H
 #define POLICY_ROUTE_H
 
+#include "base/arena.h"
 #include "base/str.h"
 #include "policy/config.h"
 
@@ -35,5 +36,9 @@ struct route_match route_find(const struct route_table *table, struct str path);
  * configured ones, or any when "*" is. Compares scheme and host without case, and knows default
  * ports. "null" only with "*" or when configured. */
 bool route_origin_allowed(const struct route *route, struct str origin);
+
+/* Fills claims_read of ROUTE, whose rules, identity headers and assertion are there; it borrows
+ * from them and from ARENA. 0 or -ENOMEM. */
+int route_list_claims(struct arena *arena, struct route *route);
 
 #endif

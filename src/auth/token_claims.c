@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which claims a route reads, and these as a tree. Whoever reads another claim of an identity adds
- * it to keep_of_route(): what is not listed is not there. */
+/* The claims that a route reads, as a tree, in one walk over the payload. What route->claims_read
+ * does not name is not there. */
 #include "auth/token_int.h"
 #include "base/err.h"
 #include "base/json_text.h"
@@ -39,58 +39,29 @@ static bool add(struct identity *identity, struct str name, struct str text)
     return json_object_setn_new(identity->claims, name.ptr, name.len, value) == 0;
 }
 
-static bool keep(struct identity *identity, struct str name)
+/* The name of RAW_KEY among those that ROUTE reads; absent when it is none of them. */
+static struct str read_name(const struct route *route, struct str raw_key)
 {
-    if (json_object_getn(identity->claims, name.ptr, name.len) != NULL)
-        return true;
-    const struct str text = json_text_get(identity->payload, name);
-    return !str_is_set(text) || add(identity, name, text);
-}
-
-static bool keep_all(struct identity *identity, const struct str *names, size_t n_names)
-{
-    for (size_t i = 0; i < n_names; i++)
-        if (!keep(identity, names[i]))
-            return false;
-    return true;
-}
-
-/* The claim that a pointer leads into (RFC 6901 4: "~1" is '/', "~0" is '~'). */
-static bool keep_first_of_pointer(struct identity *identity, struct str pointer)
-{
-    struct buf name = buf_make(pointer.len);
-    for (size_t i = 1; i < pointer.len && pointer.ptr[i] != '/'; i++) {
-        char c = pointer.ptr[i];
-        if (c == '~' && i + 1 < pointer.len)
-            c = pointer.ptr[++i] == '1' ? '/' : '~';
-        (void)buf_append_char(&name, c);
-    }
-    const struct str token = name.len > 0 ? buf_str(&name) : STR("");
-    const bool kept = !buf_failed(&name) && keep(identity, token);
-    buf_free(&name);
-    return kept;
-}
-
-static bool keep_of_rule(struct identity *identity, const struct rule *rule)
-{
-    for (size_t i = 0; i < rule->n_claims; i++) {
-        const struct str name = rule->claims[i].name;
-        if (str_has_prefix(name, STR("/")) ? !keep_first_of_pointer(identity, name)
-                                           : !keep(identity, name))
-            return false;
-    }
-    return true;
+    for (size_t i = 0; i < route->n_claims_read; i++)
+        if (json_text_key_is(raw_key, route->claims_read[i]))
+            return route->claims_read[i];
+    return (struct str){0};
 }
 
 static bool keep_of_route(struct identity *identity, const struct route *route)
 {
-    const struct assertion_config *assertion = &route->upstream.assertion;
-    bool kept = route->authorize_on == AUTHORIZE_ON_SCOPE || keep(identity, STR("permissions"));
-    for (size_t i = 0; i < route->n_rules && kept; i++)
-        kept = keep_of_rule(identity, &route->rules[i]);
-    for (size_t i = 0; i < route->n_identity && kept; i++)
-        kept = keep_all(identity, route->identity[i].claims, route->identity[i].n_claims);
-    return kept && keep_all(identity, assertion->claims, assertion->n_claims);
+    struct str raw_key;
+    struct str text;
+    if (route->n_claims_read == 0)
+        return true;
+    struct json_text_iter iter = json_text_iter(identity->payload);
+    while (json_text_next_member(&iter, &raw_key, &text)) {
+        const struct str name = read_name(route, raw_key);
+        if (str_is_set(name) && json_object_getn(identity->claims, name.ptr, name.len) == NULL &&
+            !add(identity, name, text))
+            return false;
+    }
+    return true;
 }
 
 enum token_rc token_keep_claims(struct identity *identity, const struct route *route)

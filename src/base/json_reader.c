@@ -304,6 +304,10 @@ bool json_reader_next_key(struct json_reader *reader, struct str *ret_raw_key)
 {
     if (!next_part(reader))
         return false;
+    if (!in_object(reader)) { /* an array has no keys */
+        (void)fail(reader, JSON_RC_MALFORMED);
+        return false;
+    }
     const char *at = take_key(reader, reader->at);
     if (at == NULL)
         return false;

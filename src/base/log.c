@@ -141,6 +141,8 @@ static void append_line(struct log *log, const struct clock *when, enum log_leve
                         const char *event, const struct log_field *fields, size_t n_fields)
 {
     size_t before = log->pending.len;
+    if (log->torn && before == 0) /* its rest is lost */
+        (void)buf_append_char(&log->pending, '\n');
     if (log->format == LOG_FORMAT_JSON)
         append_json_line(log, when, level, event, fields, n_fields);
     else
@@ -235,6 +237,16 @@ static size_t next_write(const struct log *log, size_t done)
     return end != NULL ? (size_t)(end + 1 - (log->pending.ptr + done)) : len;
 }
 
+/* The descriptor is gone, or full for good: the lines are lost, too. */
+static void lose_lines(struct log *log, struct str lines)
+{
+    struct str line;
+    while (lines.len > 0 && str_split(&lines, '\n', &line)) {
+        log->dropped++;
+        log->dropped_total++;
+    }
+}
+
 static void log_drain(struct log *log, int wait_ms)
 {
     size_t done = 0;
@@ -243,11 +255,14 @@ static void log_drain(struct log *log, int wait_ms)
         if (n == -EINTR)
             continue;
         if (n <= 0) {
-            if (n < 0 && n != -EAGAIN)
-                done = log->pending.len; /* the descriptor is gone: the lines are, too */
+            if (n < 0 && n != -EAGAIN) {
+                lose_lines(log, str_from(buf_str(&log->pending), done));
+                done = log->pending.len;
+            }
             break;
         }
         done += (size_t)n;
+        log->torn = log->pending.ptr[done - 1] != '\n';
     }
     buf_consume(&log->pending, done);
     log->urgent = log->urgent && log->pending.len > 0;

@@ -123,7 +123,8 @@ static enum token_rc check_anew(struct txn *txn, const struct token_context *con
                                 struct str token, const uint8_t *digest, size_t *ret_issuer)
 {
     enum token_rc rc = token_check(context, token, &txn->identity, ret_issuer);
-    if (rc == TOKEN_OK && digest != NULL)
+    /* With the keys of an older snapshot it may be one whose key has left the set since. */
+    if (rc == TOKEN_OK && digest != NULL && txn->snapshot == txn->worker->snapshot)
         token_cache_insert(txn->worker->cache, digest, token, txn->identity);
     return rc;
 }

@@ -65,6 +65,8 @@ static void reap(struct server *server)
         struct client *client = exchange->client;
         bool give_back = exchange->taking_over && client != NULL;
         bool gone = exchange->gone;
+        /* Closing with bytes unread would be a reset, in which the end of the answer is lost. */
+        bool unread = client != NULL && (client->linger || client_has_more(client));
         bool close_it = exchange->close_after || gone || server->draining;
         if (client != NULL)
             client->exchange = NULL;
@@ -73,7 +75,7 @@ static void reap(struct server *server)
             continue;
         server->stats.streams--;
         int fd = client->fd;
-        if (close_it && client->linger && !gone)
+        if (close_it && unread && !gone)
             client_begin_linger(client, fd);
         else if (close_it)
             client_free(client);

@@ -111,6 +111,8 @@ static void park(struct exchange *exchange, struct MHD_Connection *mhd)
  * last byte may still read. */
 static enum MHD_Result queue_answer(struct exchange *exchange, struct MHD_Connection *mhd)
 {
+    if (exchange->gone) /* there was no memory for an answer */
+        return MHD_NO;
     if (exchange->response == NULL) {
         set_aside(exchange, mhd);
         stream_long_answer(exchange);
@@ -145,6 +147,7 @@ static enum MHD_Result answer_early(struct exchange *exchange, struct MHD_Connec
     /* libmicrohttpd closes after an answer to a request that it has not read to its end. */
     if (!head->has_body || (body_is_small(head) && !expects_continue(head))) {
         exchange->phase = PHASE_DROP;
+        client_arm(exchange->client, exchange->server->options.client_timeout_ms);
         return MHD_YES;
     }
     exchange->client->linger = true;
@@ -204,7 +207,7 @@ static enum MHD_Result on_complete(struct exchange *exchange, struct MHD_Connect
         return queue_answer(exchange, mhd);
     exchange->phase = PHASE_PARKED;
     options->handler->complete(options->ctx, exchange);
-    if (exchange->answered)
+    if (exchange->answered || exchange->gone)
         return queue_answer(exchange, mhd);
     park(exchange, mhd);
     return MHD_YES;
@@ -414,7 +417,7 @@ void exchange_reply(struct exchange *exchange, struct reply *reply)
         exchange->response = make_response(exchange, reply);
         exchange->answered = exchange->response != NULL;
     }
-    /* Without memory for an answer the connection is closed (on_resumed). */
+    /* Without memory for an answer the connection is closed (on_resumed, queue_answer). */
     exchange->gone = !exchange->answered;
     exchange_wake(exchange);
 }

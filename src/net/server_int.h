@@ -86,9 +86,11 @@ struct client {
     struct buf held;  /* received, and not given to libmicrohttpd yet */
     size_t held_fed;  /* so many of them the filter has seen: they are of one message */
     bool passing;     /* libmicrohttpd may have what there is of the current message */
+    size_t head_left; /* but first so much of its head, and nothing else with it; 0: no matter */
     struct port port; /* with OWNER_MHD */
     struct watch watch;
     struct timer timer;  /* the deadline of the current phase */
+    int unread_bytes;    /* of an answer, in the kernel, when that deadline was set */
     uint64_t body_bytes; /* of the current request, for its deadline */
     struct exchange *exchange;
     unsigned ahead;   /* messages that libmicrohttpd has bytes of, but no exchange for yet */
@@ -216,7 +218,11 @@ ssize_t port_read(struct client *client, void *bytes, size_t len);
 
 /* server_pool.c: so much of a connection's memory goes to the head at the beginning of MESSAGE,
  * which is whole; more than any host has when the body is too long for FOR_SMALL. */
-size_t server_pool_need(struct str message, bool for_small);
+struct server_pool_need {
+    size_t bytes;
+    size_t head_len;
+};
+struct server_pool_need server_pool_need(struct str message, bool for_small);
 
 /* server_recv.c: what libmicrohttpd's recv() answers. */
 ssize_t server_receive(struct client *client, void *bytes, size_t len);

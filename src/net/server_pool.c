@@ -3,10 +3,12 @@
  *
  * It parses a head where it was read, and the bytes of it stay taken until the answer is out.
  * Records are taken from the other end of the memory; for them it gives back what its buffer has of
- * free room. When the answer begins nothing is left to read (one message at a time), so all the
- * rest is room for the answer's head (REPLY_HEAD_BYTES). The body of a request is collected by us
- * and an answer's body is sent from where it is: neither takes any. What the filter refuses
- * (folded fields, trailers, extensions of chunks) would take memory too. */
+ * free room. Bytes of the body that came in the same read are no free room: they are in the sum, or
+ * kept back until the head is parsed (server_recv.c). When the answer begins nothing is left to
+ * read (one message at a time), so all the rest is room for the answer's head (REPLY_HEAD_BYTES).
+ * The body of a request is collected by us and an answer's body is sent from where it is: neither
+ * takes any. What the filter refuses (folded fields, trailers, extensions of chunks) would take
+ * memory too. */
 #include <strings.h>
 
 #include "net/server_int.h"
@@ -14,8 +16,9 @@
 /* One record for each field, argument of the query, and cookie. */
 #define RECORD_BYTES 64
 /* A longer body is read in larger pieces by the large host. One without a length in advance, which
- * few send, is read by the small one, whatever it grows to. */
+ * few send, is read by the small one, whatever it grows to, if its head leaves room for a read. */
 #define SMALL_BODY_BYTES 4096
+#define SMALL_CHUNKED_HEAD_BYTES 2048
 #define TOO_MUCH_BYTES ((size_t)1 << 30)
 
 static size_t count(struct str text, char c)
@@ -60,16 +63,21 @@ static size_t need_of_field(struct str line, bool for_small)
     return need;
 }
 
-size_t server_pool_need(struct str message, bool for_small)
+struct server_pool_need server_pool_need(struct str message, bool for_small)
 {
+    struct server_pool_need need = {0};
     struct str rest = message;
     struct str line = STR("");
-    size_t need = 0;
+    bool is_chunked = false;
     while (str_split(&rest, '\n', &line) && line.len > 1) {
-        need += line.len + 1;
+        need.bytes += line.len + 1;
         line.len--; /* CR */
-        need +=
+        need.bytes +=
             line.ptr == message.ptr ? need_of_request_line(line) : need_of_field(line, for_small);
+        is_chunked = is_chunked || starts_with_name(line, STR("Transfer-Encoding"));
     }
+    need.head_len = message.len - rest.len;
+    if (for_small && is_chunked && need.head_len > SMALL_CHUNKED_HEAD_BYTES)
+        need.bytes += TOO_MUCH_BYTES;
     return need;
 }

@@ -104,15 +104,19 @@ enum verdict { MAY_PASS, NEEDS_MORE, NEEDS_LARGE, IS_TOO_LARGE };
 
 /* BYTES are what there is of the current message, of which libmicrohttpd has nothing yet. On
  * what fails here libmicrohttpd would end the connection or leave it hanging, without a word:
- * thousands of cookies or arguments, each a record in its memory. */
-static enum verdict judge_head(const struct client *client, struct str bytes)
+ * thousands of cookies or arguments, each a record in its memory. Where the body that came with the
+ * head would take the records' room, the head goes alone first. */
+static enum verdict judge_head(struct client *client, struct str bytes)
 {
     bool is_small = client->host == &client->server->small;
+    size_t room = client->host->pool_bytes - REPLY_HEAD_BYTES;
     if (http1_request_in_head(&client->filter))
         return is_small && bytes.len > client->host->pool_bytes / 2 ? NEEDS_LARGE : NEEDS_MORE;
-    if (server_pool_need(bytes, is_small) + REPLY_HEAD_BYTES <= client->host->pool_bytes)
-        return MAY_PASS;
-    return is_small ? NEEDS_LARGE : IS_TOO_LARGE;
+    struct server_pool_need need = server_pool_need(bytes, is_small);
+    if (need.bytes > room)
+        return is_small ? NEEDS_LARGE : IS_TOO_LARGE;
+    client->head_left = need.bytes + (bytes.len - need.head_len) > room ? need.head_len : 0;
+    return MAY_PASS;
 }
 
 static enum verdict judge(struct client *client, struct str bytes)
@@ -120,6 +124,16 @@ static enum verdict judge(struct client *client, struct str bytes)
     enum verdict verdict = client->passing ? MAY_PASS : judge_head(client, bytes);
     client->passing = verdict == MAY_PASS;
     return verdict;
+}
+
+/* How many of GOOD bytes may be given at once. */
+static size_t take_passing(struct client *client, size_t good)
+{
+    if (client->head_left == 0)
+        return good;
+    size_t n = size_min(good, client->head_left);
+    client->head_left -= n;
+    return n;
 }
 
 /* The end of the stream, or nothing now. When we want to close between two requests, that needs no
@@ -155,7 +169,7 @@ static void feed_held(struct client *client)
 
 static ssize_t give_held(struct client *client, void *bytes, size_t len)
 {
-    size_t n = size_min(len, client->held_fed);
+    size_t n = take_passing(client, size_min(len, client->held_fed));
     memcpy(bytes, client->held.ptr, n);
     buf_consume(&client->held, n);
     client->held_fed -= n;
@@ -208,9 +222,10 @@ static ssize_t receive_new(struct client *client, char *bytes, size_t len)
         return refuse_bytes(client);
     if (judge(client, str_head(all, good)) != MAY_PASS)
         return hold(client, all, good) ? receive_held(client, bytes, len) : 0;
-    if (good < all.len && !hold(client, str_from(all, good), 0))
+    size_t now = take_passing(client, good);
+    if (now < all.len && !hold(client, str_from(all, now), good - now))
         return 0;
-    return (ssize_t)good;
+    return (ssize_t)now;
 }
 
 ssize_t server_receive(struct client *client, void *bytes, size_t len)

@@ -8,7 +8,9 @@
  * MHD_add_connection() and serves the next request. docs/decisions/0002-streams.md */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -66,6 +68,19 @@ static uint32_t leaving_events(const struct client *client)
     return client->stopped || client->half_closed ? 0U : (uint32_t)EPOLLRDHUP;
 }
 
+/* What the kernel holds that the reader has not taken. */
+static int unread_bytes(const struct client *client)
+{
+    int n = 0;
+    return ioctl(client->fd, SIOCOUTQ, &n) == 0 ? n : 0;
+}
+
+static void begin_waiting(struct client *client)
+{
+    client->unread_bytes = unread_bytes(client);
+    client_arm(client, client->server->options.client_timeout_ms);
+}
+
 static void watch_for_room(struct exchange *exchange)
 {
     struct client *client = exchange->client;
@@ -74,7 +89,7 @@ static void watch_for_room(struct exchange *exchange)
     if (loop_rewatch(exchange->server->loop, &client->watch, events) < 0)
         stream_break(exchange);
     else if (waiting && !timer_is_armed(&client->timer))
-        client_arm(client, exchange->server->options.client_timeout_ms);
+        begin_waiting(client);
     else if (!waiting)
         loop_timer_stop(exchange->server->loop, &client->timer);
 }
@@ -136,9 +151,14 @@ void stream_on_event(struct client *client, uint32_t events)
         stream_flush(exchange);
 }
 
+/* The kernel tells of room when about a third of its buffer is free. A reader that is slower than
+ * that in the time it has, but reads, may go on. */
 void stream_on_deadline(struct client *client)
 {
-    stream_break(client->exchange);
+    if (unread_bytes(client) < client->unread_bytes)
+        begin_waiting(client);
+    else
+        stream_break(client->exchange);
 }
 
 /* RFC 9110 6.4.1: the status alone says that there is no body, and framing fields would be read as

@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "policy/build_int.h"
 #include "policy/origin_int.h"
+#include "policy/route.h"
 #include "policy/value_int.h"
 #include "proto/oauth_meta.h"
 
@@ -209,6 +210,8 @@ static void build_route(struct reader *reader, struct config_data *data, json_t 
         build_upstream(reader, upstream, &at_upstream, &route->upstream);
     build_headers(reader, object, place, route);
     build_rules(reader, object, place, route);
+    if (route_list_claims(reader->arena, route) < 0)
+        reader->fault = -ENOMEM;
 }
 
 /* Two routes that take one audience are one gate: a token for one opens the other. */

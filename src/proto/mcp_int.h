@@ -58,8 +58,9 @@ static inline bool mcp_may_match_key(struct str raw, struct str name)
 /* Reads the object at hand and moves behind it. After a fault of READER, nothing here is right. */
 void mcp_read_members(struct json_reader *reader, struct mcp_members *ret_members);
 
-/* True when VALUE is a string of at most MCP_MAX_NAME_BYTES without control characters. *RET_TEXT
- * borrows from VALUE or ARENA; when memory is short it is absent. */
+/* VALUE is of a text that was checked strictly. True when it is a string of at most
+ * MCP_MAX_NAME_BYTES without control characters. *RET_TEXT borrows from VALUE or ARENA; when memory
+ * is short it is absent. */
 bool mcp_read_text(struct str value, struct arena *arena, struct str *ret_text);
 
 /* What the params of MESSAGE, whose method is known, say: revision, mirrored and calls. */

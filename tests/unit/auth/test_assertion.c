@@ -207,6 +207,8 @@ static void assertion_copies_the_claims_that_are_named(void **state)
     struct route route = w->f->routes[0];
     route.upstream.assertion.claims = names;
     route.upstream.assertion.n_claims = ARRAY_LEN(names);
+    route.claims_read = names;
+    route.n_claims_read = ARRAY_LEN(names);
     recheck_for(w, &route, identity);
     json_t *said = claims_at(w, get_at(&route, identity, FIXTURE_NOW), FIXTURE_NOW);
     assert_int_equal(json_object_size(said), 9 + 4);
@@ -237,6 +239,8 @@ static void copied_claims_never_stand_for_our_own(void **state)
     struct route copying = route;
     copying.upstream.assertion.claims = names;
     copying.upstream.assertion.n_claims = ARRAY_LEN(names);
+    copying.claims_read = names;
+    copying.n_claims_read = ARRAY_LEN(names);
     recheck_for(w, &copying, identity);
     json_t *said = claims_at(w, get_at(&copying, identity, FIXTURE_NOW), FIXTURE_NOW);
     assert_true(json_equal(said, plain));
@@ -377,6 +381,8 @@ static void an_assertion_that_is_too_long_is_not_made(void **state)
     struct identity *identity = identity_with_long_claim(w, 0);
     route.upstream.assertion.claims = &name;
     route.upstream.assertion.n_claims = 1;
+    route.claims_read = &name;
+    route.n_claims_read = 1;
     recheck_for(w, &route, identity);
     const size_t shortest = get_at(&route, identity, FIXTURE_NOW).len;
     (void)identity_unref(identity);

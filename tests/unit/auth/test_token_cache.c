@@ -299,12 +299,11 @@ static void token_cache_counts_claims_that_come_later(void **state)
 {
     (void)state;
     static const struct str names[] = {STR_INIT("org")};
-    static const struct identity_header header = {STR_INIT("x-org"), names, ARRAY_LEN(names)};
     struct token_fixture *f = fixture_make();
     struct token_cache *cache = token_cache_make(8, PLENTY);
     struct sample sample;
-    f->routes[0].identity = &header;
-    f->routes[0].n_identity = 1;
+    f->routes[0].claims_read = names;
+    f->routes[0].n_claims_read = ARRAY_LEN(names);
     sample_fill(&sample, 1, FIXTURE_NOW + 100);
     sample.identity->audience = STR("\"" RESOURCE "\"");
     sample.identity->nbf_s = INT64_MIN;

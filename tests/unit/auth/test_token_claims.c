@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which claims of a token are kept as a tree: those that the route reads, and no others. */
 #include "auth/token.h"
+#include "policy/route.h"
 #include "support/cmocka_all.h"
 #include "support/token_fixture.h"
 
@@ -74,6 +75,7 @@ struct reader {
     struct rule rule;
     struct identity_header header;
     struct route route;
+    struct arena *arena; /* owned */
 };
 
 static void reader_fill(struct reader *reader, const struct route *base,
@@ -89,6 +91,8 @@ static void reader_fill(struct reader *reader, const struct route *base,
     reader->route.n_identity = str_is_set(reading->header) ? 1 : 0;
     reader->route.upstream.assertion.claims = &reading->assertion;
     reader->route.upstream.assertion.n_claims = str_is_set(reading->assertion) ? 1 : 0;
+    reader->arena = arena_new(1024, 1024);
+    assert_int_equal(route_list_claims(reader->arena, &reader->route), 0);
 }
 
 static bool holds(const struct identity *identity, const char *expected)
@@ -123,6 +127,7 @@ static void token_check_keeps_the_claims_that_the_route_reads(void **state)
         if (!holds(known, readings[i].kept))
             fail_msg("%s, at the recheck", readings[i].why);
         identity_unref(known);
+        (void)arena_free(reader.arena);
     }
 }
 
@@ -141,12 +146,34 @@ static void token_recheck_adds_the_claims_of_each_route(void **state)
             holds(identity, i == 0 ? "{\"org\":\"o\"}" : "{\"org\":\"o\",\"email\":\"e\"}"));
     }
     identity_unref(identity);
+    for (size_t i = 0; i < ARRAY_LEN(readers); i++)
+        (void)arena_free(readers[i].arena);
+}
+
+/* However many rules ask for a claim, a token is looked through for it once. */
+static void a_route_lists_each_claim_that_it_reads_once(void **state)
+{
+    (void)state;
+    static const struct rule_claim claims[] = {{.name = STR_INIT("org")},
+                                               {.name = STR_INIT("/org/id")},
+                                               {.name = STR_INIT("/o~1rg")},
+                                               {.name = STR_INIT("permissions")}};
+    struct rule rules[50];
+    for (size_t i = 0; i < ARRAY_LEN(rules); i++)
+        rules[i] = (struct rule){.claims = claims, .n_claims = ARRAY_LEN(claims)};
+    struct route route = {
+        .rules = rules, .n_rules = ARRAY_LEN(rules), .authorize_on = AUTHORIZE_ON_PERMISSIONS};
+    struct arena *arena = arena_new(8192, 8192);
+    assert_int_equal(route_list_claims(arena, &route), 0);
+    assert_int_equal(route.n_claims_read, 3);
+    (void)arena_free(arena);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(token_check_keeps_the_claims_that_the_route_reads),
+        cmocka_unit_test(a_route_lists_each_claim_that_it_reads_once),
         cmocka_unit_test(token_recheck_adds_the_claims_of_each_route),
     };
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);

@@ -136,6 +136,17 @@ static void json_reader_gives_nothing_behind_a_fault(void **state)
     assert_int_equal(json_reader_finish(&reader), JSON_RC_MALFORMED);
 }
 
+static void json_reader_finds_no_keys_in_an_array(void **state)
+{
+    (void)state;
+    struct json_reader reader;
+    struct str key;
+    json_reader_start(&reader, STR("[\"a\":1]"), &rules);
+    assert_true(json_reader_into(&reader));
+    assert_false(json_reader_next_key(&reader, &key));
+    assert_int_equal(json_reader_finish(&reader), JSON_RC_MALFORMED);
+}
+
 static void json_reader_reads_nothing_of_what_is_too_large_or_absent(void **state)
 {
     (void)state;
@@ -158,6 +169,7 @@ int main(void)
         cmocka_unit_test(json_reader_gives_the_views_of_what_it_passes),
         cmocka_unit_test(json_reader_finds_the_same_faults_however_it_is_used),
         cmocka_unit_test(json_reader_gives_nothing_behind_a_fault),
+        cmocka_unit_test(json_reader_finds_no_keys_in_an_array),
         cmocka_unit_test(json_reader_reads_nothing_of_what_is_too_large_or_absent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -362,6 +364,39 @@ static void log_flush_survives_a_descriptor_that_is_gone(void **state)
     (void)close(ends.in);
 }
 
+/* A disk that is full takes a part of a line, then nothing, and later has room again. */
+static void log_counts_the_lines_that_a_full_disk_did_not_take(void **state)
+{
+    (void)state;
+    char text[8192];
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    const int fd = fileno(file);
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    (void)signal(SIGXFSZ, SIG_IGN); /* the write then fails with EFBIG */
+    struct log log = log_make(fd, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    for (int i = 0; i < 10; i++)
+        LOG(&log, &moment, LOG_LEVEL_INFO, "early", LOG_INT("i", i));
+    const size_t line = log.pending.len / 10;
+    assert_int_equal(
+        setrlimit(RLIMIT_FSIZE, &(struct rlimit){3 * line + line / 2, before.rlim_max}), 0);
+    log_flush(&log);
+    assert_int_equal(log.pending.len, 0);
+    assert_int_equal(log.dropped_total, 7);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    LOG(&log, &moment, LOG_LEVEL_INFO, "late", LOG_INT("i", 1));
+    log_close(&log);
+
+    const ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+    assert_true(n > 0);
+    text[n] = '\0';
+    assert_non_null(strstr(text, "log_lines_lost lines=7\n"));
+    assert_non_null(strstr(text, " late i=1\n"));
+    assert_int_equal(text[3 * line + line / 2], '\n'); /* the one that was cut ends here */
+    (void)fclose(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,6 +411,7 @@ int main(void)
         cmocka_unit_test(log_is_due_again_with_the_next_batch_when_nobody_reads),
         cmocka_unit_test(log_flush_leaves_the_flags_of_the_descriptor_alone),
         cmocka_unit_test(log_flush_writes_a_batch_to_a_file_at_once),
+        cmocka_unit_test(log_counts_the_lines_that_a_full_disk_did_not_take),
         cmocka_unit_test(log_flush_survives_a_descriptor_that_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

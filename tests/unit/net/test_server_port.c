@@ -5,8 +5,10 @@
 #include <stdarg.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 
 #include "support/server_fixture.h"
+#include "support/test_clock.h"
 
 /* System calls of the server side, counted where its code leaves for the C library. */
 static struct {
@@ -168,6 +170,47 @@ static void a_long_answer_reaches_a_slow_reader(void **state)
     (void)close(fd);
 }
 
+/* Over a unix socket, where what the reader took is gone from the sender's buffer at once, and room
+ * is told of when three quarters of it are free. */
+static void a_reader_that_takes_a_little_in_its_time_may_go_on(void **state)
+{
+    struct world *w = *state;
+    static char block[64 * 1024];
+    char some[1024];
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    socklen_t len = sizeof(sa_family_t); /* a name of the kernel's choice */
+    int listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listen_fd, (struct sockaddr *)&addr, len), 0);
+    assert_int_equal(listen(listen_fd, 1), 0);
+    len = sizeof(addr);
+    assert_int_equal(getsockname(listen_fd, (struct sockaddr *)&addr, &len), 0);
+    assert_int_equal(server_listen(w->server, listen_fd), 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&addr, len), 0);
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+
+    wire_send_text(&w->spin, fd, GET("/a"));
+    struct exchange *exchange = take_parked(w);
+    test_clock_stop();
+    assert_int_equal(exchange_stream(exchange, 200, NULL, 0, -1), 0);
+    while (exchange_stream_write(exchange, str_make(block, sizeof(block)))) {}
+    for (int i = 0; i < 3; i++) { /* of about 200 KiB */
+        for (int k = 0; k < 32; k++)
+            assert_true(recv(fd, some, sizeof(some), 0) > 0);
+        spin_for(&w->spin, 2);
+        test_clock_skip_ms(30000);
+        spin_for(&w->spin, 2);
+        if (w->n_gone > 0)
+            fail_msg("ended after %d times 30 s", i + 1);
+    }
+    test_clock_skip_ms(30000); /* in which it takes nothing */
+    SPIN_UNTIL(&w->spin, w->n_gone == 1);
+    test_clock_run();
+    (void)close(fd);
+    SPIN_UNTIL(&w->spin, server_is_idle(w->server));
+    (void)close(listen_fd);
+}
+
 static void a_thousand_connections_are_served_side_by_side(void **state)
 {
     struct world *w = *state;
@@ -208,6 +251,7 @@ int main(void)
         SERVER_TEST(a_request_that_comes_while_one_waits_is_served_after_it),
         SERVER_TEST(a_client_that_leaves_is_noticed_in_every_state),
         SERVER_TEST(a_long_answer_reaches_a_slow_reader),
+        SERVER_TEST(a_reader_that_takes_a_little_in_its_time_may_go_on),
         SERVER_TEST(a_thousand_connections_are_served_side_by_side),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

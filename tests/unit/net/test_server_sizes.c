@@ -231,6 +231,67 @@ static void what_comes_behind_a_request_that_waits_is_looked_at_after_it(void **
     }
 }
 
+/* libmicrohttpd has no room for a record while bytes of a body lie where it would be. On the large
+ * host, which reads more at once, there are more of both. */
+static void a_body_behind_a_head_of_many_parts_is_no_matter(void **state)
+{
+    struct world *w = *state;
+    static char body[20000];
+    memset(body, 'b', sizeof(body));
+    for (int on_large = 0; on_large < 2; on_large++) {
+        const int most = on_large == 0 ? 96 : 400;
+        const size_t largest = on_large == 0 ? 4096 : sizeof(body);
+        int fd = wire_connect(w->port);
+        if (on_large == 1) {
+            struct buf first = make_request("/a", 9000, "");
+            wire_send(&w->spin, fd, buf_str(&first));
+            expect_whole(w, "/a", 3);
+            expect_and_forget(w, fd, "whole");
+            buf_free(&first);
+        }
+        for (int n = most / 8; n <= most; n += most / 12) {
+            for (size_t size = largest / 16; size <= largest; size += largest / 16) {
+                struct buf request = buf_make(128U * 1024);
+                (void)buf_append_cstr(&request, "POST /a?");
+                for (int k = 0; k < n; k++)
+                    (void)buf_append_cstr(&request, "a&");
+                (void)buf_printf(&request, " HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n",
+                                 size);
+                (void)buf_append(&request, str_make(body, size));
+                (void)send(fd, request.ptr, request.len, MSG_NOSIGNAL);
+                struct exchange *exchange = take_parked(w);
+                assert_true(str_eq(exchange_body(exchange), str_make(body, size)));
+                reply_text(exchange, "whole");
+                expect_and_forget(w, fd, "whole");
+                buf_free(&request);
+            }
+        }
+        (void)close(fd);
+    }
+    SPIN_UNTIL(&w->spin, server_is_idle(w->server));
+}
+
+static void a_body_that_never_comes_is_not_waited_for_after_an_early_answer(void **state)
+{
+    struct world *w = *state;
+    w->waits = true;
+    test_clock_stop();
+    int fd = wire_connect(w->port);
+    wire_send_text(&w->spin, fd, "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n");
+    SPIN_UNTIL(&w->spin, w->waiting != NULL);
+    test_clock_skip_ms(100000); /* as long as head() likes */
+    spin_for(&w->spin, 2);
+    reply_text(w->waiting, "no");
+    spin_for(&w->spin, 5);
+    assert_int_equal(server_stats(w->server).connections, 1);
+    test_clock_skip_ms(30000);
+    expect_and_forget(w, fd, "HTTP/1.1 408 ");
+    assert_int_equal(wire_expect_end(&w->spin, fd, &w->in), WIRE_FIN);
+    test_clock_run();
+    (void)close(fd);
+    SPIN_UNTIL(&w->spin, server_is_idle(w->server));
+}
+
 /* At every point where the head may be: held, on the way to the large host, on it. */
 static void a_head_that_stops_in_the_middle_ends_as_any_other(void **state)
 {
@@ -482,6 +543,34 @@ static void an_answer_to_head_has_no_body_whatever_its_fields(void **state)
     (void)close(fd);
 }
 
+static void reply_with_too_long_a_head(struct exchange *exchange)
+{
+    reply_with_head(exchange, 300000);
+}
+
+static void reply_early_with_too_long_a_head(struct world *w, struct exchange *exchange)
+{
+    (void)w;
+    reply_with_too_long_a_head(exchange);
+}
+
+/* As without memory for one. */
+static void an_answer_that_cannot_be_made_ends_the_connection(void **state)
+{
+    struct world *w = *state;
+    for (int when = 0; when < 3; when++) {
+        int fd = wire_connect(w->port);
+        w->early = when == 0 ? reply_early_with_too_long_a_head : NULL;
+        w->late = when == 1 ? reply_with_too_long_a_head : NULL;
+        wire_send_text(&w->spin, fd, GET("/a"));
+        if (when == 2)
+            reply_with_too_long_a_head(take_parked(w));
+        SPIN_UNTIL(&w->spin, server_is_idle(w->server));
+        (void)close(fd);
+    }
+    assert_int_equal(w->n_ended, 3);
+}
+
 static void a_client_that_leaves_during_a_long_answer_ends_it(void **state)
 {
     struct world *w = *state;
@@ -507,6 +596,8 @@ int main(void)
         SERVER_TEST(a_head_of_many_parts_is_served),
         SERVER_TEST(a_head_past_the_limit_is_refused_on_every_connection),
         SERVER_TEST(what_no_memory_is_enough_for_is_refused_by_us),
+        SERVER_TEST(a_body_behind_a_head_of_many_parts_is_no_matter),
+        SERVER_TEST(a_body_that_never_comes_is_not_waited_for_after_an_early_answer),
         SERVER_TEST(a_client_that_waits_to_send_its_body_is_told_to),
         SERVER_TEST(what_comes_behind_a_request_that_waits_is_looked_at_after_it),
         SERVER_TEST(a_head_that_stops_in_the_middle_ends_as_any_other),
@@ -517,6 +608,7 @@ int main(void)
         SERVER_TEST(an_early_answer_with_a_long_head_keeps_or_closes_as_any_other),
         SERVER_TEST(a_client_that_has_said_all_gets_its_early_answer),
         SERVER_TEST(an_answer_to_head_has_no_body_whatever_its_fields),
+        SERVER_TEST(an_answer_that_cannot_be_made_ends_the_connection),
         SERVER_TEST(a_client_that_leaves_during_a_long_answer_ends_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

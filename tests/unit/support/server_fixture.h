@@ -26,6 +26,7 @@ struct world {
     bool waits;               /* head() asks to wait before the body */
     struct exchange *waiting; /* the last one that does */
     void (*early)(struct world *w, struct exchange *exchange); /* answers in head(), if any */
+    void (*late)(struct exchange *exchange);                   /* in complete(), if any */
     struct buf in;                                             /* what the client got */
 };
 
@@ -54,6 +55,10 @@ static inline void on_complete(void *ctx, struct exchange *exchange)
     struct world *w = ctx;
     if (str_eq(exchange_head(exchange)->target, STR("/now"))) {
         reply_text(exchange, "now");
+        return;
+    }
+    if (w->late != NULL) {
+        w->late(exchange);
         return;
     }
     assert_true(w->n_parked < SERVER_FIXTURE_MANY);
