@@ -18,6 +18,13 @@ void secret_wipe(void *ptr, size_t len);
 /* SHA-256 of BYTES (FIPS 180-4) with a digest that was fetched once per process; 0 or -EIO. */
 int secret_sha256(struct str bytes, uint8_t ret_digest[SHA256_LEN]);
 
+/* The same for one thread that makes many: no allocation, and no count of references that threads
+ * share. NULL: no memory, or no SHA-256 in this OpenSSL. */
+struct hasher;
+struct hasher *hasher_make(void);
+struct hasher *hasher_free(struct hasher *hasher); /* takes NULL, returns NULL */
+int hasher_sha256(struct hasher *hasher, struct str bytes, uint8_t ret_digest[SHA256_LEN]);
+
 /* True when the LEN bytes at A and B are the same; takes as long wherever they differ. */
 bool secret_eq(const void *a, const void *b, size_t len);
 

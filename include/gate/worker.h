@@ -46,6 +46,7 @@ struct worker {
     struct upstream_engine *engine;
     struct token_cache *cache;
     struct jws_verifier *verifier;
+    struct hasher *hasher; /* of credentials */
     struct snapshot *snapshot;
     struct route_set *routes;
     struct metrics *metrics; /* the fleet's, written by us */

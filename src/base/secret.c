@@ -73,6 +73,38 @@ int secret_sha256(struct str bytes, uint8_t ret_digest[SHA256_LEN])
     return 0;
 }
 
+struct hasher {
+    EVP_MD_CTX *ctx;
+};
+
+struct hasher *hasher_make(void)
+{
+    (void)pthread_once(&fetched, fetch);
+    struct hasher *hasher = calloc(1, sizeof(*hasher));
+    if (hasher == NULL)
+        return NULL;
+    hasher->ctx = EVP_MD_CTX_new();
+    return sha256 != NULL && hasher->ctx != NULL ? hasher : hasher_free(hasher);
+}
+
+struct hasher *hasher_free(struct hasher *hasher)
+{
+    if (hasher != NULL)
+        EVP_MD_CTX_free(hasher->ctx);
+    free(hasher);
+    return NULL;
+}
+
+int hasher_sha256(struct hasher *hasher, struct str bytes, uint8_t ret_digest[SHA256_LEN])
+{
+    if (EVP_DigestInit_ex2(hasher->ctx, sha256, NULL) == 1 &&
+        EVP_DigestUpdate(hasher->ctx, bytes.ptr, bytes.len) == 1 &&
+        EVP_DigestFinal_ex(hasher->ctx, ret_digest, NULL) == 1)
+        return 0;
+    ERR_clear_error();
+    return -EIO;
+}
+
 static const unsigned char *bytes_of(struct str text)
 {
     return (const unsigned char *)text.ptr;

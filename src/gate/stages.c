@@ -142,7 +142,8 @@ static enum token_rc check_token(struct txn *txn, const struct token_context *co
     struct str token = txn->request.token;
     uint8_t digest[SHA256_LEN];
     *ret_issuer = SIZE_MAX;
-    if (token.len > txn->snapshot->data->limits.token_bytes || secret_sha256(token, digest) < 0)
+    if (token.len > txn->snapshot->data->limits.token_bytes ||
+        hasher_sha256(txn->worker->hasher, token, digest) < 0)
         return check_anew(txn, context, token, NULL, ret_issuer);
     token_fingerprint(digest, txn->fingerprint);
     if (!may_use_cache(txn))

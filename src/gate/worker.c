@@ -271,6 +271,7 @@ int worker_init(struct worker *worker, const struct worker_options *options)
         return -ENOMEM;
     worker->mailbox = mailbox_new(worker->loop);
     worker->verifier = jws_verifier_make();
+    worker->hasher = hasher_make();
     worker->cache = token_cache_make(WORKER_CACHE_TOKENS, WORKER_CACHE_BYTES);
     worker->engine = upstream_engine_new(worker->loop);
     worker->server = server_new(worker->loop, &(struct server_options){
@@ -280,8 +281,8 @@ int worker_init(struct worker *worker, const struct worker_options *options)
                                                   .max_connections = options->max_connections,
                                                   .client_timeout_ms = limits->client_timeout_ms,
                                               });
-    if (worker->mailbox == NULL || worker->verifier == NULL || worker->cache == NULL ||
-        worker->engine == NULL || worker->server == NULL)
+    if (worker->mailbox == NULL || worker->verifier == NULL || worker->hasher == NULL ||
+        worker->cache == NULL || worker->engine == NULL || worker->server == NULL)
         return -ENOMEM;
     worker->routes = route_set_new(worker->engine, options->snapshot->config);
     if (worker->routes == NULL ||
@@ -312,6 +313,7 @@ void worker_free(struct worker *worker)
     worker->engine = upstream_engine_free(worker->engine);
     worker->cache = token_cache_free(worker->cache);
     worker->verifier = jws_verifier_free(worker->verifier);
+    worker->hasher = hasher_free(worker->hasher);
     worker->snapshot = snapshot_unref(worker->snapshot);
     worker->loop = loop_free(worker->loop);
     log_close(&worker->log);

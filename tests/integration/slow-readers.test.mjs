@@ -23,10 +23,12 @@ const SLOW = call('tools/call', { name: 'large' });
 const bodyOf = (bytes) => crypto.createHash('shake256', { outputLength: bytes }).update('s').digest();
 const head = (field) => `HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n${field}\r\n\r\n`;
 
-/** Each row: how many readers, of how large an answer, and how it is framed: the parts to send. */
+/**
+ * Each row: how many readers, of how large an answer, and how it is framed: the parts to send. The
+ * kernel's buffers may take several MiB of an answer; these are more than it takes.
+ */
 const CASES = [
-    { n: 64, bytes: MIB, how: 'with a Content-Length' },
-    { n: 16, bytes: 10 * MIB, how: 'with a Content-Length' },
+    { n: 48, bytes: 10 * MIB, how: 'with a Content-Length' },
     { n: 16, bytes: 10 * MIB, how: 'in chunks' },
 ];
 

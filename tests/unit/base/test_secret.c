@@ -29,8 +29,16 @@ static void assert_hex(const uint8_t digest[SHA256_LEN], const char *hex)
 static void assert_digest(struct str bytes, const char *hex)
 {
     uint8_t digest[SHA256_LEN];
+    struct hasher *hasher = hasher_make();
+    assert_non_null(hasher);
     assert_int_equal(secret_sha256(bytes, digest), 0);
     assert_hex(digest, hex);
+    for (int i = 0; i < 3; i++) { /* nothing of one stays for the next */
+        memset(digest, 0, sizeof(digest));
+        assert_int_equal(hasher_sha256(hasher, bytes, digest), 0);
+        assert_hex(digest, hex);
+    }
+    assert_null(hasher_free(hasher));
 }
 
 /* FIPS 180-4, the examples of NIST. */

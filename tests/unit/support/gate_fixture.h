@@ -121,6 +121,8 @@ static inline struct gate_fixture *gate_make(void)
     f->worker.loop = loop_new();
     f->server.loop = f->worker.loop;
     f->worker.verifier = f->tokens->verifier;
+    f->worker.hasher = hasher_make();
+    assert_non_null(f->worker.hasher);
     f->worker.cache = token_cache_make(100, 1024 * 1024);
     f->worker.snapshot = &f->snapshot;
     f->worker.letters = (struct worker_letters){.want_keys = gate_on_want_keys, .fleet = f};
@@ -137,6 +139,7 @@ static inline void gate_free(struct gate_fixture *f)
         (void)upstream_free(f->upstreams[i]);
     (void)upstream_engine_free(f->worker.engine);
     (void)token_cache_free(f->worker.cache);
+    (void)hasher_free(f->worker.hasher);
     (void)route_table_free(f->snapshot.table);
     (void)loop_free(f->worker.loop);
     buf_free(&f->token);
