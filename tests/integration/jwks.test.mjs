@@ -2,6 +2,7 @@
 // The life of an issuer's keys: start without the issuer, rotation, outage, floods (rules 13, 24 and 25
 // of docs/TOKENS.md, and its "The life of keys"). What it publishes is in jwks-documents.test.mjs.
 import assert from 'node:assert/strict';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { describe, test } from 'node:test';
 
 import {
@@ -225,9 +226,14 @@ describe('bounds', () => {
                     assert.equal(answer.status, 401);
                 }
             };
+            // The tenant lives in this process, which is busy with the flood, and sees a fetch late.
+            const delays = monitorEventLoopDelay({ resolution: 10 });
+            delays.enable();
             const stop = load(scene, { clients: 1 });
             await Promise.all(Array.from({ length: 16 }, flood));
             const { bad } = await stop();
+            delays.disable();
+            const late_ms = delays.max / 1e6;
             assert.deepEqual(bad, [], 'good clients notice nothing');
 
             const fetches = tenant.fetches.slice(from);
@@ -235,8 +241,7 @@ describe('bounds', () => {
             assert.ok(fetches.length >= 1 && fetches.length <= most, `${fetches.length}`);
             for (let i = 1; i < fetches.length; i++) {
                 const pause = fetches[i].at_ms - fetches[i - 1].at_ms;
-                // As the tenant saw them: when it is busy, it sees one late.
-                assert.ok(pause >= COOLDOWN_MS / 2, `${pause} ms between two fetches`);
+                assert.ok(pause >= COOLDOWN_MS * 0.95 - late_ms, `${pause} ms between two fetches`);
             }
         });
     });
