@@ -163,6 +163,21 @@ static void on_alarm(struct timer *timer)
         loop_timer_stop(alarm->loop, &alarm->stops->timer);
 }
 
+/* Who fired, in this order. */
+struct record {
+    int fired[MAX_FIRED];
+    size_t n_fired;
+};
+
+static struct alarm make_alarm(struct loop *loop, int name, struct record *record)
+{
+    return (struct alarm){.timer.fn = on_alarm,
+                          .loop = loop,
+                          .name = name,
+                          .fired = record->fired,
+                          .n_fired = &record->n_fired};
+}
+
 static void loop_timers_fire_in_the_order_of_their_time(void **state)
 {
     struct loop *loop = *state;
@@ -199,85 +214,77 @@ static void loop_timers_fire_in_the_order_of_their_time(void **state)
 static void loop_timer_fires_at_its_millisecond_and_once(void **state)
 {
     struct loop *loop = *state;
-    int fired[MAX_FIRED];
-    size_t n_fired = 0;
-    struct alarm alarm = {
-        .timer.fn = on_alarm, .loop = loop, .name = 1, .fired = fired, .n_fired = &n_fired};
+    struct record record = {.n_fired = 0};
+    struct alarm alarm = make_alarm(loop, 1, &record);
     assert_int_equal(loop_timer_in(loop, &alarm.timer, 60000), 0);
     test_clock_skip_ms(59999);
     loop_turn(loop, 0);
-    assert_int_equal(n_fired, 0);
+    assert_int_equal(record.n_fired, 0);
     assert_true(timer_is_armed(&alarm.timer));
     test_clock_skip_ms(1);
     loop_turn(loop, 0);
-    assert_int_equal(n_fired, 1);
+    assert_int_equal(record.n_fired, 1);
     test_clock_skip_ms(600000);
     loop_turn(loop, 0);
-    assert_int_equal(n_fired, 1);
+    assert_int_equal(record.n_fired, 1);
 }
 
 static void loop_timer_moved_to_an_earlier_time_fires_then(void **state)
 {
     struct loop *loop = *state;
-    int fired[MAX_FIRED];
-    size_t n_fired = 0;
-    struct alarm alarm = {
-        .timer.fn = on_alarm, .loop = loop, .name = 1, .fired = fired, .n_fired = &n_fired};
+    struct record record = {.n_fired = 0};
+    struct alarm alarm = make_alarm(loop, 1, &record);
     assert_int_equal(loop_timer_in(loop, &alarm.timer, 60000), 0);
     assert_int_equal(loop_timer_in(loop, &alarm.timer, 10), 0);
     test_clock_skip_ms(10);
     loop_turn(loop, 0);
-    assert_int_equal(n_fired, 1);
+    assert_int_equal(record.n_fired, 1);
 }
 
 static void loop_timer_moved_to_a_later_time_fires_then_and_once(void **state)
 {
     struct loop *loop = *state;
-    int fired[MAX_FIRED];
-    size_t n_fired = 0;
-    struct alarm alarm = {
-        .timer.fn = on_alarm, .loop = loop, .name = 1, .fired = fired, .n_fired = &n_fired};
+    struct record record = {.n_fired = 0};
+    struct alarm alarm = make_alarm(loop, 1, &record);
     assert_int_equal(loop_timer_in(loop, &alarm.timer, 10), 0);
     for (int i = 0; i < 5; i++) {
         assert_int_equal(loop_timer_in(loop, &alarm.timer, 100), 0);
         test_clock_skip_ms(99);
         loop_turn(loop, 0);
-        assert_int_equal(n_fired, 0);
+        assert_int_equal(record.n_fired, 0);
         assert_true(timer_is_armed(&alarm.timer));
     }
     test_clock_skip_ms(1);
     loop_turn(loop, 0);
-    assert_int_equal(n_fired, 1);
+    assert_int_equal(record.n_fired, 1);
     assert_false(timer_is_armed(&alarm.timer));
     test_clock_skip_ms(1000);
     loop_turn(loop, 0);
-    assert_int_equal(n_fired, 1);
+    assert_int_equal(record.n_fired, 1);
 }
 
 static void loop_timer_that_is_paused_fires_only_when_armed_again(void **state)
 {
     struct loop *loop = *state;
-    int fired[MAX_FIRED];
-    size_t n_fired = 0;
-    struct alarm alarm = {
-        .timer.fn = on_alarm, .loop = loop, .name = 1, .fired = fired, .n_fired = &n_fired};
+    struct record record = {.n_fired = 0};
+    struct alarm alarm = make_alarm(loop, 1, &record);
     for (int again = 0; again < 2; again++) { /* while the loop has its place, and after that */
         int64_t rest_ms = again == 0 ? 50 : 1000;
-        n_fired = 0;
+        record.n_fired = 0;
         assert_int_equal(loop_timer_in(loop, &alarm.timer, 100), 0);
         loop_timer_pause(&alarm.timer);
         assert_false(timer_is_armed(&alarm.timer));
         test_clock_skip_ms(rest_ms);
         loop_turn(loop, 0);
-        assert_int_equal(n_fired, 0);
+        assert_int_equal(record.n_fired, 0);
         assert_int_equal(loop_timer_in(loop, &alarm.timer, 20), 0);
         assert_true(timer_is_armed(&alarm.timer));
         test_clock_skip_ms(19);
         loop_turn(loop, 0);
-        assert_int_equal(n_fired, 0);
+        assert_int_equal(record.n_fired, 0);
         test_clock_skip_ms(1);
         loop_turn(loop, 0);
-        assert_int_equal(n_fired, 1);
+        assert_int_equal(record.n_fired, 1);
     }
     loop_timer_pause(&alarm.timer); /* one that is not armed */
     assert_false(timer_is_armed(&alarm.timer));

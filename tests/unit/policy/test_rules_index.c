@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "policy/rules.h"
 #include "support/cmocka_all.h"
+#include "support/dice.h"
 
 #define ROUTES 3000
 #define CALLS 40
@@ -14,19 +15,6 @@
 #define MAX_PATTERNS 3
 #define MAX_LEN 24
 #define ARENA_BYTES (16U * 1024 * 1024)
-
-/* xorshift64: the same numbers everywhere. */
-struct dice {
-    uint64_t state;
-};
-
-static unsigned throw(struct dice * dice, unsigned sides)
-{
-    dice->state ^= dice->state << 13;
-    dice->state ^= dice->state >> 7;
-    dice->state ^= dice->state << 17;
-    return (unsigned)(dice->state >> 33) % sides;
-}
 
 /* Few different ones, so that much begins alike and ends alike. */
 static const char *const pieces[] = {

@@ -6,22 +6,10 @@
 
 #include "policy/fixture.h"
 #include "policy/rules.h"
+#include "support/dice.h"
 
 #define POLICIES 2000
 #define TOKENS 8
-
-/* xorshift64: the same numbers everywhere. */
-struct dice {
-    uint64_t state;
-};
-
-static unsigned throw(struct dice * dice, unsigned sides)
-{
-    dice->state ^= dice->state << 13;
-    dice->state ^= dice->state >> 7;
-    dice->state ^= dice->state << 17;
-    return (unsigned)(dice->state >> 33) % sides;
-}
 
 static const char *const names[] = {"a", "b", "c", "t:x", "t:y", "t:tools/list", "t:x y"};
 /* The last name is no scope: it can be a permission only. */
