@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "ops/process.h"
 
 #define METRICS_MAX_ROUTES 64 /* more routes share the label "other" */
 #define METRICS_SLOTS 1024    /* different (route, status, reason) of one worker */
@@ -88,7 +89,8 @@ void metrics_tool_call(struct metrics *metrics, size_t route, struct str tool, b
 /* What the page says about one issuer. */
 struct metrics_issuer {
     struct str name;
-    int64_t age_s; /* of the keys; -1: never loaded */
+    int64_t age_s;     /* of the keys; -1: never loaded */
+    int64_t max_age_s; /* at which they are not used any more */
     unsigned keys;
     uint64_t fetches_ok;
     uint64_t fetches_failed;
@@ -105,6 +107,8 @@ struct metrics_page {
     int64_t started_s; /* wall clock */
     uint64_t reloads_ok;
     uint64_t reloads_failed;
+    uint64_t connections_limit; /* of all workers together */
+    struct process_stats process;
 };
 /* Appends the text format 0.0.4. */
 void metrics_render(const struct metrics_page *page, struct buf *out);

@@ -232,6 +232,7 @@ static int start_workers(struct fleet *fleet)
 {
     const struct config_data *data = config_get(fleet->start_config);
     uint32_t connections = connections_per_worker(data);
+    fleet->connections_limit = (uint64_t)connections * data->workers;
     fleet->workers = calloc(data->workers, sizeof(*fleet->workers));
     fleet->metrics = calloc(data->workers, sizeof(struct metrics *));
     if (fleet->workers == NULL || fleet->metrics == NULL)
@@ -348,6 +349,7 @@ static void stop(struct fleet *fleet)
     if (fleet->signal_fd >= 0)
         (void)close(fleet->signal_fd);
     fleet->loop = loop_free(fleet->loop);
+    process_probe_close(&fleet->probe);
     secret_wipe(fleet->session_key, sizeof(fleet->session_key));
     (void)config_unref(fleet->start_config);
 }
@@ -360,6 +362,7 @@ int fleet_run(const struct fleet_options *options)
         .start_config = config_ref(options->config),
         .signal_fd = -1,
         .admin_fd = -1,
+        .probe = process_probe_open(),
         .signal_watch = {.fd = -1},
     };
     int r = client_global_init();

@@ -15,10 +15,12 @@ static void add_issuer(const struct fleet *fleet, size_t i, struct metrics_issue
     const struct jwks_keeper *keeper = fleet->keepers[i];
     const struct jwks_status *status = jwks_keeper_status(keeper);
     const struct keyset *keyset = jwks_keeper_keyset(keeper);
+    const struct jwks_config *jwks = &fleet->snapshot->data->jwks;
     *ret = (struct metrics_issuer){
         .name = jwks_keeper_issuer(keeper)->name,
         .age_s =
             keyset == NULL ? -1 : (loop_now_ms(fleet->loop) - keyset_loaded_mono_ms(keyset)) / 1000,
+        .max_age_s = (jwks->refresh_ms + jwks->max_stale_ms) / 1000,
         .keys = atomic_load(&status->keys),
         .fetches_ok = atomic_load(&status->fetches_ok),
         .fetches_failed = atomic_load(&status->fetches_failed),
@@ -48,6 +50,8 @@ static void answer_metrics(struct fleet *fleet, struct reply *reply)
         .started_s = fleet->started_s,
         .reloads_ok = fleet->reloads_ok,
         .reloads_failed = fleet->reloads_failed,
+        .connections_limit = fleet->connections_limit,
+        .process = process_read(&fleet->probe),
     };
     metrics_render(&page, &reply->body);
     (void)reply_add(reply, STR("Content-Type"), STR("text/plain; version=0.0.4"));

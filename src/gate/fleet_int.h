@@ -9,6 +9,7 @@
 #include "gate/worker.h"
 #include "net/client.h"
 #include "ops/audit.h"
+#include "ops/process.h"
 
 struct fleet {
     struct fleet_options options;
@@ -42,6 +43,8 @@ struct fleet {
     struct timer audit_timer;
     bool audit_failing; /* said so in the log */
     int64_t started_s;
+    uint64_t connections_limit;
+    struct process_probe probe;
     uint64_t reloads_ok;
     uint64_t reloads_failed;
 };

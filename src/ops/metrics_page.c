@@ -244,6 +244,13 @@ static void render_issuers(const struct metrics_page *page, struct buf *out)
         label(out, "issuer", issuer->name);
         (void)buf_printf(out, "} %" PRId64 "\n", issuer->age_s);
     }
+    header(out, "portcullis_jwks_max_age_seconds", "gauge",
+           "Age at which the issuer's keys are not used any more.");
+    for (size_t i = 0; i < page->n_issuers; i++) {
+        (void)buf_append(out, STR("portcullis_jwks_max_age_seconds{"));
+        label(out, "issuer", page->issuers[i].name);
+        (void)buf_printf(out, "} %" PRId64 "\n", page->issuers[i].max_age_s);
+    }
     header(out, "portcullis_jwks_keys", "gauge", "Usable keys of the issuer.");
     for (size_t i = 0; i < page->n_issuers; i++) {
         (void)buf_append(out, STR("portcullis_jwks_keys{"));
@@ -343,14 +350,40 @@ static void render_audit(const struct audit_stats *audit, struct buf *out)
     }
 }
 
+/* The names that every client library of Prometheus gives them. */
+static void render_kernel_stats(const struct metrics_page *page, struct buf *out)
+{
+    const struct process_stats *stats = &page->process;
+    const struct {
+        const char *name;
+        const char *help;
+        int64_t value; /* negative: not known */
+    } gauges[] = {
+        {"process_start_time_seconds", "When the process started, Unix time.", page->started_s},
+        {"process_resident_memory_bytes", "Resident memory.", stats->resident_bytes},
+        {"process_open_fds", "Open file descriptors.", stats->open_fds},
+        {"process_max_fds", "How many of them there may be.", stats->max_fds},
+    };
+    header(out, "process_cpu_seconds_total", "counter", "CPU time, user and system.");
+    (void)buf_printf(out, "process_cpu_seconds_total %" PRId64 ".%06" PRId64 "\n",
+                     stats->cpu_us / 1000000, stats->cpu_us % 1000000);
+    for (size_t i = 0; i < ARRAY_LEN(gauges); i++) {
+        if (gauges[i].value < 0)
+            continue;
+        header(out, gauges[i].name, "gauge", gauges[i].help);
+        (void)buf_printf(out, "%s %" PRId64 "\n", gauges[i].name, gauges[i].value);
+    }
+}
+
 static void render_process(const struct metrics_page *page, struct buf *out)
 {
     header(out, "portcullis_build_info", "gauge", "Always 1; the version is the label.");
     (void)buf_printf(out, "portcullis_build_info{version=\"%s\"} 1\n", page->version);
-    header(out, "portcullis_start_time_seconds", "gauge", "When the process started, Unix time.");
-    (void)buf_printf(out, "portcullis_start_time_seconds %" PRId64 "\n", page->started_s);
     header(out, "portcullis_workers", "gauge", "Worker threads.");
     (void)buf_printf(out, "portcullis_workers %zu\n", page->n_workers);
+    header(out, "portcullis_connections_limit", "gauge",
+           "Client connections that there may be, in all workers.");
+    (void)buf_printf(out, "portcullis_connections_limit %" PRIu64 "\n", page->connections_limit);
     header(out, "portcullis_reloads_total", "counter", "Policy reloads.");
     (void)buf_printf(out,
                      "portcullis_reloads_total{result=\"ok\"} %" PRIu64
@@ -360,6 +393,7 @@ static void render_process(const struct metrics_page *page, struct buf *out)
 
 void metrics_render(const struct metrics_page *page, struct buf *out)
 {
+    render_kernel_stats(page, out);
     render_process(page, out);
     render_requests(page, out);
     render_tools(page, out);

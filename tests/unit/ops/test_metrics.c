@@ -33,8 +33,12 @@ static int set_up(void **state)
         assert_non_null(w->workers[i]);
     }
     w->text = buf_make(MAX_PAGE_BYTES);
-    w->issuers[0] = (struct metrics_issuer){
-        .name = STR("https://a/"), .age_s = 12, .keys = 2, .fetches_ok = 3, .fetches_failed = 4};
+    w->issuers[0] = (struct metrics_issuer){.name = STR("https://a/"),
+                                            .age_s = 12,
+                                            .max_age_s = 4200,
+                                            .keys = 2,
+                                            .fetches_ok = 3,
+                                            .fetches_failed = 4};
     w->issuers[1] = (struct metrics_issuer){.name = STR("never"), .age_s = -1, .fetches_failed = 9};
     w->page = (struct metrics_page){
         .labels = &w->labels,
@@ -46,6 +50,8 @@ static int set_up(void **state)
         .started_s = 1795230007,
         .reloads_ok = 5,
         .reloads_failed = 6,
+        .connections_limit = 4096,
+        .process = {.cpu_us = 12000345, .resident_bytes = 7000064, .open_fds = 31, .max_fds = -1},
     };
     *state = w;
     return 0;
@@ -173,7 +179,12 @@ static void metrics_page_says_what_is_known_of_issuers_and_process(void **state)
         "portcullis_jwks_fetches_total{issuer=\"https://a/\",result=\"failed\"} 4",
         "portcullis_jwks_fetches_total{issuer=\"never\",result=\"failed\"} 9",
         "portcullis_build_info{version=\"1.2.3\"} 1",
-        "portcullis_start_time_seconds 1795230007",
+        "process_start_time_seconds 1795230007",
+        "process_cpu_seconds_total 12.000345",
+        "process_resident_memory_bytes 7000064",
+        "process_open_fds 31",
+        "portcullis_connections_limit 4096",
+        "portcullis_jwks_max_age_seconds{issuer=\"https://a/\"} 4200",
         "portcullis_workers 2",
         "portcullis_reloads_total{result=\"ok\"} 5",
         "portcullis_reloads_total{result=\"failed\"} 6",
