@@ -62,6 +62,20 @@ describe('documented is', () => {
             if (!name.endsWith('_')) assert.ok(families.has(name), `${name} is not on the page`);
     });
 
+    test('every metric that the dashboard and the alerts ask for', () => {
+        const asked = ['grafana-dashboard.json', 'alerts.yaml']
+            .map((name) => read(`config/monitoring/${name}`))
+            .flatMap((text) => text.match(/\b(portcullis|process)_[a-z_]+/g));
+        assert.ok(asked.length > 50);
+        const families = asked.map((name) => name.replace(/_bucket$/, ''));
+        assertDocumented(families, section('Metrics'), 'metrics');
+    });
+
+    test('every alert', () => {
+        const alerts = read('config/monitoring/alerts.yaml').match(/Portcullis[A-Za-z]+/g);
+        assertDocumented(alerts, section('When an alert fires'), 'alerts');
+    });
+
     test('every field of the line of a request', async () => {
         const lines = () => stage.gate.log.filter((line) => line.event === 'request');
         await eventually(() => lines().length === 3, 'all requests are in the log');
