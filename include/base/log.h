@@ -42,9 +42,10 @@ struct log {
     enum log_level level;
     enum log_format format;
     enum log_target target;
-    bool colour; /* text format only */
-    bool urgent; /* a warning or an error has not been written yet */
-    bool torn;   /* what was written last ends in the middle of a line */
+    bool colour;   /* text format only */
+    bool priority; /* each line begins with "<N>", as the journal reads it (sd-daemon(3)) */
+    bool urgent;   /* a warning or an error has not been written yet */
+    bool torn;     /* what was written last ends in the middle of a line */
     struct buf pending;
     size_t due_bytes; /* of what waits: so many are worth an attempt to write */
     struct log_stamp stamp;
@@ -67,6 +68,9 @@ struct log_field {
 #define LOG_BOOL(k, v) ((struct log_field){.key = STR(k), .kind = LOG_KIND_BOOL, .i = (v) ? 1 : 0})
 
 struct log log_make(int fd, enum log_level level, enum log_format format);
+/* FD is the stream to the journal that JOURNAL_STREAM ("DEVICE:INODE", may be NULL) tells of: not
+ * so when standard error was sent elsewhere meanwhile. */
+bool log_is_journal(int fd, const char *journal_stream);
 /* Writes what is left (waiting up to a second) and frees. */
 void log_close(struct log *log);
 

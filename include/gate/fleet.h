@@ -3,12 +3,14 @@
 #ifndef GATE_FLEET_H
 #define GATE_FLEET_H
 
+#include "ops/notify.h"
 #include "policy/config.h"
 
 struct fleet_options {
     const char *policy_path; /* read again on SIGHUP */
     struct config *config;   /* a reference is taken */
     struct config_sources sources;
+    struct service service; /* the service manager, if there is one */
 };
 
 /* Serves until SIGTERM or SIGINT. Before it returns every thread has ended. 0, or -errno when it

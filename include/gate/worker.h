@@ -31,11 +31,14 @@ struct route_set {
     size_t n;
 };
 
+struct worker;
+
 /* What a worker tells the fleet, from its own thread. */
 struct worker_letters {
     void (*want_keys)(void *fleet, struct jwks_status *status);
-    void (*drain_begun)(void *fleet); /* it accepts no more */
-    void (*ended)(void *fleet);       /* its thread is about to end */
+    void (*drain_begun)(void *fleet);                  /* it accepts no more */
+    void (*alive)(void *fleet, struct worker *worker); /* the answer to worker_post_ping() */
+    void (*ended)(void *fleet, struct worker *worker); /* its thread is about to end */
     void *fleet;
 };
 
@@ -70,6 +73,8 @@ struct worker {
     bool stop;
     pthread_t thread;
     bool thread_runs;
+    bool owes_answer; /* the fleet's: to its last ping */
+    bool has_ended;   /* the fleet's */
     struct worker_letters letters;
 };
 
@@ -93,6 +98,8 @@ void worker_free(struct worker *worker);
 
 /* Thread-safe. The snapshot's reference passes to the worker. Wakes those that wait for keys. */
 void worker_post_snapshot(struct worker *worker, struct snapshot *snapshot);
+/* Thread-safe: answer by letters.alive() from the loop. 0 or -ENOMEM. */
+int worker_post_ping(struct worker *worker);
 /* Thread-safe: finish what is under way, at most until the policy's drain_timeout, then end. */
 void worker_post_drain(struct worker *worker);
 /* Thread-safe: end now. */

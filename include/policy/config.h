@@ -20,15 +20,17 @@
 
 /* Limits of the file itself. */
 #define CONFIG_MAX_FILE_BYTES (4U * 1024 * 1024)
+#define CONFIG_MAX_LISTENS 64
 #define CONFIG_MAX_ROUTES 1000
 #define CONFIG_MAX_ISSUERS 64
 #define CONFIG_MAX_WORKERS 64
 #define CONFIG_MAX_RULES 1000 /* of one route */
 #define CONFIG_MAX_TESTS 10000
 
-/* Where to listen: a TCP address or a unix socket. */
+/* Where to listen: a TCP address, a unix socket, or a socket that the service manager opened. */
 struct listen_address {
-    struct str text; /* as written in the policy, for messages */
+    struct str text;    /* as written in the policy, for messages */
+    struct str fd_name; /* "fd:NAME": there is no address then; else absent */
     struct sockaddr_storage addr;
     socklen_t addr_len;
 };

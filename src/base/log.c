@@ -15,6 +15,8 @@
 #define LOG_MAX_PENDING (256U * 1024)
 #define LOG_CLOSE_WAIT_MS 1000
 
+/* Those of syslog(3), in the order of enum log_level. */
+static const char *const priorities[] = {"<3>", "<4>", "<6>", "<7>"};
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
 static enum log_target target_of(int fd)
@@ -42,6 +44,18 @@ struct log log_make(int fd, enum log_level level, enum log_format format)
                         .target = target_of(fd),
                         .pending = buf_make(LOG_MAX_PENDING),
                         .due_bytes = LOG_BATCH_BYTES};
+}
+
+bool log_is_journal(int fd, const char *journal_stream)
+{
+    struct stat st;
+    struct str inode = str_from_cstr(journal_stream);
+    struct str device;
+    uint64_t dev;
+    uint64_t ino;
+    return str_is_set(inode) && str_split(&inode, ':', &device) && str_is_set(inode) &&
+           str_to_u64(device, UINT64_MAX, &dev) == 0 && str_to_u64(inode, UINT64_MAX, &ino) == 0 &&
+           fstat(fd, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
 }
 
 void log_append_time(struct log_stamp *stamp, const struct clock *when, struct buf *out)
@@ -143,6 +157,8 @@ static void append_line(struct log *log, const struct clock *when, enum log_leve
     size_t before = log->pending.len;
     if (log->torn && before == 0) /* its rest is lost */
         (void)buf_append_char(&log->pending, '\n');
+    if (log->priority)
+        (void)buf_append_cstr(&log->pending, priorities[level]);
     if (log->format == LOG_FORMAT_JSON)
         append_json_line(log, when, level, event, fields, n_fields);
     else

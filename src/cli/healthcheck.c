@@ -100,7 +100,10 @@ static int ask_policy(const char *path)
         return CLI_FAILURE;
     const struct config_data *data = config_get(config);
     int status = CLI_FAILURE;
-    if (data->has_admin)
+    if (data->has_admin && str_is_set(data->admin.fd_name))
+        (void)fprintf(stderr, "portcullis: the admin address is a socket of the service manager, "
+                              "which knows it alone\n");
+    else if (data->has_admin)
         status = ask_admin(&data->admin);
     else
         (void)fprintf(stderr, "portcullis: the policy has no admin address to ask\n");

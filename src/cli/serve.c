@@ -10,6 +10,7 @@ static int run(int argc, char **argv)
     int status = cli_one_policy(&command_serve, argc, argv, &path);
     if (status >= 0)
         return status;
+    struct service service = service_take();
     footprint_begin();
     if (cli_load_policy(path, &config) < 0)
         return CLI_USAGE;
@@ -17,6 +18,7 @@ static int run(int argc, char **argv)
         .policy_path = path,
         .config = config,
         .sources = config_sources_system(),
+        .service = service,
     });
     (void)config_unref(config);
     return r == 0 ? CLI_OK : CLI_FAILURE;

@@ -39,21 +39,13 @@ static void on_want_keys(void *ctx, struct jwks_status *status)
     }
 }
 
-static void close_listeners(struct fleet *fleet)
-{
-    const struct config_data *data = config_get(fleet->start_config);
-    for (size_t i = 0; i < fleet->n_listen_fds; i++)
-        listen_close(fleet->listen_fds[i], &data->listens[i].addr);
-    fleet->n_listen_fds = 0;
-}
-
 static void deliver_drain_begun(void *ctx, void *arg)
 {
     struct fleet *fleet = ctx;
     (void)arg;
     /* Nobody accepts any more: new connections are refused instead of left hanging. */
     if (++fleet->n_drain_begun == fleet->n_workers)
-        close_listeners(fleet);
+        fleet_close_listeners(fleet);
 }
 
 static void on_drain_begun(void *ctx)
@@ -64,14 +56,32 @@ static void on_drain_begun(void *ctx)
 
 static void deliver_ended(void *ctx, void *arg)
 {
-    (void)arg;
-    ((struct fleet *)ctx)->n_ended++;
+    struct fleet *fleet = ctx;
+    struct worker *worker = arg;
+    if (fleet->n_workers == 0) /* they are gone */
+        return;
+    fleet->n_ended++;
+    worker->has_ended = true;
+    fleet_service_alive(fleet, worker); /* it owes nobody anything any more */
 }
 
-static void on_ended(void *ctx)
+static void on_ended(void *ctx, struct worker *worker)
 {
     struct fleet *fleet = ctx;
-    (void)mailbox_post(fleet->mailbox, deliver_ended, fleet, NULL);
+    (void)mailbox_post(fleet->mailbox, deliver_ended, fleet, worker);
+}
+
+static void deliver_alive(void *ctx, void *arg)
+{
+    struct fleet *fleet = ctx;
+    if (fleet->n_workers > 0)
+        fleet_service_alive(fleet, arg);
+}
+
+static void on_alive(void *ctx, struct worker *worker)
+{
+    struct fleet *fleet = ctx;
+    (void)mailbox_post(fleet->mailbox, deliver_alive, fleet, worker);
 }
 
 /* ---- signals ---- */
@@ -88,6 +98,8 @@ static void on_stop_signal(struct fleet *fleet)
         else
             worker_post_drain(&fleet->workers[i]);
     }
+    if (!again)
+        fleet_service_stopping(fleet);
 }
 
 static void say_audit_head(struct fleet *fleet)
@@ -146,34 +158,15 @@ static int open_signals(struct fleet *fleet)
 
 /* ---- start ---- */
 
-static struct log make_log(const struct config_data *data)
+static struct log make_log(const struct config_data *data, const struct service *service)
 {
     bool terminal = isatty(STDERR_FILENO) == 1;
     enum log_format format = terminal ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON;
     struct log log =
         log_make(STDERR_FILENO, data->log_level, data->log_format_set ? data->log_format : format);
     log.colour = terminal && log.format == LOG_FORMAT_TEXT;
+    log.priority = log_is_journal(STDERR_FILENO, service->journal);
     return log;
-}
-
-static int open_listeners(struct fleet *fleet)
-{
-    const struct config_data *data = config_get(fleet->start_config);
-    fleet->listen_fds = calloc(data->n_listens, sizeof(int));
-    if (fleet->listen_fds == NULL)
-        return -ENOMEM;
-    for (size_t i = 0; i < data->n_listens; i++) {
-        int r =
-            listen_open(&data->listens[i].addr, data->listens[i].addr_len, &fleet->listen_fds[i]);
-        if (r < 0) {
-            LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_ERROR, "listen_failed",
-                LOG_CSTR("key", "listen"), LOG_STR("address", data->listens[i].text),
-                LOG_CSTR("reason", strerrordesc_np(-r)));
-            return r;
-        }
-        fleet->n_listen_fds++;
-    }
-    return 0;
 }
 
 static const char *audit_fault_text(int fault)
@@ -231,6 +224,9 @@ static uint32_t connections_per_worker(const struct config_data *data)
 static int start_workers(struct fleet *fleet)
 {
     const struct config_data *data = config_get(fleet->start_config);
+    int listen_fds[CONFIG_MAX_LISTENS];
+    for (size_t i = 0; i < fleet->n_listens; i++)
+        listen_fds[i] = fleet->listens[i].fd;
     uint32_t connections = connections_per_worker(data);
     fleet->connections_limit = (uint64_t)connections * data->workers;
     fleet->workers = calloc(data->workers, sizeof(*fleet->workers));
@@ -244,16 +240,18 @@ static int start_workers(struct fleet *fleet)
         fleet->n_workers++;
         struct log log = log_make(fleet->log.fd, fleet->log.level, fleet->log.format);
         log.colour = fleet->log.colour;
+        log.priority = fleet->log.priority;
         int r = worker_init(&fleet->workers[i], &(struct worker_options){
                                                     .snapshot = fleet->snapshot,
                                                     .metrics = fleet->metrics[i],
                                                     .audit = fleet->audit,
                                                     .log = log,
-                                                    .listen_fds = fleet->listen_fds,
-                                                    .n_listen_fds = fleet->n_listen_fds,
+                                                    .listen_fds = listen_fds,
+                                                    .n_listen_fds = fleet->n_listens,
                                                     .max_connections = connections,
                                                     .letters = {.want_keys = on_want_keys,
                                                                 .drain_begun = on_drain_begun,
+                                                                .alive = on_alive,
                                                                 .ended = on_ended,
                                                                 .fleet = fleet},
                                                 });
@@ -277,7 +275,8 @@ static void say_started(struct fleet *fleet)
         LOG_INT("routes", data->n_routes), LOG_STR("digest", data->digest));
     for (size_t i = 0; i < data->n_listens; i++)
         LOG(&fleet->log, clock, LOG_LEVEL_INFO, "listening",
-            LOG_STR("address", data->listens[i].text));
+            LOG_STR("address", data->listens[i].text),
+            LOG_CSTR("from", fleet->listens[i].inherited ? "the service manager" : NULL));
     for (size_t i = 0; i < data->n_insecure; i++)
         LOG(&fleet->log, clock, LOG_LEVEL_WARN, "insecure_switch_is_on",
             LOG_STR("switch", data->insecure[i]));
@@ -293,11 +292,15 @@ static int start(struct fleet *fleet)
     fleet->clients = client_pool_new(fleet->loop);
     if (fleet->mailbox == NULL || fleet->clients == NULL)
         return -ENOMEM;
+    fleet_service_open(fleet);
     int r = open_signals(fleet);
     if (r == 0)
-        r = open_listeners(fleet);
+        r = fleet_inherit(fleet);
+    if (r == 0)
+        r = fleet_open_listeners(fleet);
     if (r == 0)
         r = fleet_open_admin(fleet);
+    fleet_close_unused(fleet);
     if (r == 0)
         r = open_audit(fleet);
     if (r == 0)
@@ -306,6 +309,8 @@ static int start(struct fleet *fleet)
         r = fleet_load_keys(fleet);
     if (r == 0)
         r = start_workers(fleet);
+    if (r == 0)
+        r = fleet_service_started(fleet);
     if (r == 0)
         say_started(fleet);
     return r;
@@ -337,8 +342,8 @@ static void stop(struct fleet *fleet)
     free(fleet->workers);
     free(fleet->metrics);
     fleet_close_admin(fleet);
-    close_listeners(fleet);
-    free(fleet->listen_fds);
+    fleet_close_listeners(fleet);
+    free(fleet->listens);
     fleet->mailbox = mailbox_free(fleet->mailbox);
     fleet_free_keys(fleet);
     fleet->clients = client_pool_free(fleet->clients);
@@ -346,6 +351,7 @@ static void stop(struct fleet *fleet)
         loop_timer_stop(fleet->loop, &fleet->audit_timer);
         loop_unwatch(fleet->loop, &fleet->signal_watch);
     }
+    fleet_service_close(fleet);
     if (fleet->signal_fd >= 0)
         (void)close(fleet->signal_fd);
     fleet->loop = loop_free(fleet->loop);
@@ -358,10 +364,11 @@ int fleet_run(const struct fleet_options *options)
 {
     struct fleet fleet = {
         .options = *options,
-        .log = make_log(config_get(options->config)),
+        .log = make_log(config_get(options->config), &options->service),
         .start_config = config_ref(options->config),
         .signal_fd = -1,
-        .admin_fd = -1,
+        .admin_socket = {.fd = -1},
+        .notify = {.fd = -1},
         .probe = process_probe_open(),
         .signal_watch = {.fd = -1},
     };

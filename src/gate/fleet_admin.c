@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "gate/fleet_int.h"
-#include "net/listen.h"
 
 #define ADMIN_HEADER_BYTES 8192
 #define ADMIN_CONNECTIONS 64
@@ -136,13 +135,9 @@ int fleet_open_admin(struct fleet *fleet)
     const struct config_data *data = config_get(fleet->start_config);
     if (!data->has_admin)
         return 0;
-    int r = listen_open(&data->admin.addr, data->admin.addr_len, &fleet->admin_fd);
-    if (r < 0) {
-        LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_ERROR, "listen_failed",
-            LOG_CSTR("key", "admin"), LOG_STR("address", data->admin.text),
-            LOG_CSTR("reason", strerrordesc_np(-r)));
+    int r = fleet_open_socket(fleet, &data->admin, "admin", &fleet->admin_socket);
+    if (r < 0)
         return r;
-    }
     fleet->admin = server_new(fleet->loop, &(struct server_options){
                                                .handler = &handler,
                                                .ctx = fleet,
@@ -150,13 +145,11 @@ int fleet_open_admin(struct fleet *fleet)
                                                .max_connections = ADMIN_CONNECTIONS,
                                                .client_timeout_ms = ADMIN_TIMEOUT_MS,
                                            });
-    return fleet->admin != NULL ? server_listen(fleet->admin, fleet->admin_fd) : -ENOMEM;
+    return fleet->admin != NULL ? server_listen(fleet->admin, fleet->admin_socket.fd) : -ENOMEM;
 }
 
 void fleet_close_admin(struct fleet *fleet)
 {
     fleet->admin = server_free(fleet->admin);
-    if (fleet->admin_fd >= 0)
-        listen_close(fleet->admin_fd, &config_get(fleet->start_config)->admin.addr);
-    fleet->admin_fd = -1;
+    fleet_close_socket(&fleet->admin_socket, &config_get(fleet->start_config)->admin);
 }

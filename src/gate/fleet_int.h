@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private parts of the fleet: fleet.c (start, signals, drain), fleet_keys.c (keepers, snapshots,
- * reload), fleet_admin.c (/healthz, /readyz, /metrics). */
+/* Private parts of the fleet: fleet.c (start, signals, drain), fleet_listen.c (listening sockets),
+ * fleet_keys.c (keepers, snapshots, reload), fleet_admin.c (/healthz, /readyz, /metrics),
+ * fleet_service.c (what the service manager hears). */
 #ifndef GATE_FLEET_INT_H
 #define GATE_FLEET_INT_H
 
@@ -8,8 +9,15 @@
 #include "gate/fleet.h"
 #include "gate/worker.h"
 #include "net/client.h"
+#include "net/inherit.h"
 #include "ops/audit.h"
+#include "ops/notify.h"
 #include "ops/process.h"
+
+struct listen_socket {
+    int fd; /* -1: closed */
+    bool inherited;
+};
 
 struct fleet {
     struct fleet_options options;
@@ -24,16 +32,17 @@ struct fleet {
     struct jwks_keeper **keepers; /* one per issuer of the current config */
     size_t n_keepers;
     struct metrics_labels labels;
-    struct config *start_config; /* what listeners and workers were made from */
-    int *listen_fds;
-    size_t n_listen_fds;
+    struct config *start_config;    /* what listeners and workers were made from */
+    struct inherited_set inherited; /* what is left of it */
+    struct listen_socket *listens;
+    size_t n_listens;
     struct worker *workers;
     struct metrics **metrics;
     unsigned n_workers;
     unsigned n_drain_begun;
     unsigned n_ended;
     struct server *admin;
-    int admin_fd;
+    struct listen_socket admin_socket;
     bool ready;   /* said so in the log */
     bool settled; /* the pages that only the start needed were let go of */
     bool draining;
@@ -42,12 +51,42 @@ struct fleet {
     struct audit *audit; /* NULL: off */
     struct timer audit_timer;
     bool audit_failing; /* said so in the log */
+    struct notify notify;
+    struct timer watchdog_timer;
+    struct timer drain_look_timer;
+    unsigned n_answers_owed; /* by workers, to the letter of the round */
+    bool round_is_whole;     /* every worker got that letter */
+    bool announced;          /* the manager knows that we are ready */
+    bool reload_failed;      /* the last one */
     int64_t started_s;
     uint64_t connections_limit;
     struct process_probe probe;
     uint64_t reloads_ok;
     uint64_t reloads_failed;
 };
+
+/* fleet_listen.c */
+int fleet_inherit(struct fleet *fleet);
+/* KEY is that of the policy. What went wrong is in the log. */
+int fleet_open_socket(struct fleet *fleet, const struct listen_address *address, const char *key,
+                      struct listen_socket *ret);
+void fleet_close_socket(struct listen_socket *socket, const struct listen_address *address);
+int fleet_open_listeners(struct fleet *fleet);
+void fleet_close_listeners(struct fleet *fleet);
+/* Inherited sockets that nobody took are named in the log and closed. */
+void fleet_close_unused(struct fleet *fleet);
+
+/* fleet_service.c; nothing happens without a service manager */
+void fleet_service_open(struct fleet *fleet);
+/* The workers run: READY follows once each has turned its loop. */
+int fleet_service_started(struct fleet *fleet);
+void fleet_service_alive(struct fleet *fleet, struct worker *worker);
+/* Something has changed that the status tells. */
+void fleet_service_status(struct fleet *fleet);
+void fleet_service_reloading(struct fleet *fleet);
+void fleet_service_reloaded(struct fleet *fleet, bool ok);
+void fleet_service_stopping(struct fleet *fleet);
+void fleet_service_close(struct fleet *fleet);
 
 /* fleet_keys.c */
 int fleet_load_keys(struct fleet *fleet);

@@ -88,6 +88,7 @@ static void on_settled(void *ctx, struct jwks_keeper *keeper, const struct jwks_
         }
         say_ready(fleet);
     }
+    fleet_service_status(fleet);
     /* Also after a failure: requests wait for the end of the attempt. */
     broadcast(fleet);
 }
@@ -266,7 +267,7 @@ static int refuse_audit_change(struct fleet *fleet)
     return -EBUSY;
 }
 
-void fleet_reload(struct fleet *fleet)
+static int reload(struct fleet *fleet)
 {
     struct diag diag = {0};
     struct config *config = NULL;
@@ -282,7 +283,7 @@ void fleet_reload(struct fleet *fleet)
         fleet->reloads_failed++;
         LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_ERROR, "reload_failed",
             LOG_CSTR("policy", "the old policy stays in force"));
-        return;
+        return r;
     }
     fleet->reloads_ok++;
     fleet->ready = false;
@@ -293,4 +294,11 @@ void fleet_reload(struct fleet *fleet)
         LOG_STR("digest", fleet->snapshot->data->digest));
     say_ready(fleet);
     broadcast(fleet);
+    return 0;
+}
+
+void fleet_reload(struct fleet *fleet)
+{
+    fleet_service_reloading(fleet);
+    fleet_service_reloaded(fleet, reload(fleet) == 0);
 }

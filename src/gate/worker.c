@@ -113,6 +113,20 @@ void worker_post_snapshot(struct worker *worker, struct snapshot *snapshot)
         (void)snapshot_unref(snapshot);
 }
 
+/* ---- signs of life ---- */
+
+static void deliver_ping(void *ctx, void *arg)
+{
+    struct worker *worker = ctx;
+    (void)arg;
+    worker->letters.alive(worker->letters.fleet, worker);
+}
+
+int worker_post_ping(struct worker *worker)
+{
+    return mailbox_post(worker->mailbox, deliver_ping, worker, NULL);
+}
+
 /* ---- draining ---- */
 
 static void deliver_drain(void *ctx, void *arg)
@@ -245,7 +259,7 @@ static void *worker_main(void *arg)
     while (!worker->stop && !(worker->draining && server_is_idle(worker->server)))
         turn(worker);
     log_flush(&worker->log); /* before those of the fleet about our end */
-    worker->letters.ended(worker->letters.fleet);
+    worker->letters.ended(worker->letters.fleet, worker);
     return NULL;
 }
 

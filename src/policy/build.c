@@ -8,6 +8,8 @@
 
 static bool same_address(const struct listen_address *a, const struct listen_address *b)
 {
+    if (str_is_set(a->fd_name) || str_is_set(b->fd_name))
+        return str_is_set(a->fd_name) && str_is_set(b->fd_name) && str_eq(a->fd_name, b->fd_name);
     return a->addr_len == b->addr_len && memcmp(&a->addr, &b->addr, a->addr_len) == 0;
 }
 
@@ -26,6 +28,8 @@ static bool read_address(struct reader *reader, const json_t *value, struct list
     if (!str_is_set(text) || value_address(text, address) != ADDRESS_OK)
         return false;
     address->text = reader_keep(reader, text);
+    if (str_is_set(address->fd_name))
+        address->fd_name = str_from(address->text, text.len - address->fd_name.len);
     return true;
 }
 

@@ -42,9 +42,10 @@ static const struct schema_row rows[] = {
      .unit = UNIT_ADDRESS,
      .def = "\"127.0.0.1:8080\"",
      .min = 1,
-     .max = 64,
-     .text =
-         "Where clients connect: `ADDR:PORT`, `[IPV6]:PORT`, `unix:/path`, an object, or a list"},
+     .max = CONFIG_MAX_LISTENS,
+     .text = "Where clients connect: `ADDR:PORT`, `[IPV6]:PORT`, `unix:/path`, `fd:NAME`, an "
+             "object, or "
+             "a list"},
     {.path = "listen.address",
      .types = SCHEMA_STRING,
      .flags = SCHEMA_REQUIRED,

@@ -78,6 +78,9 @@ const char *address_rc_text(enum address_rc rc)
     switch (rc) {
     case ADDRESS_OK:
         return "is an address";
+    case ADDRESS_FD_NAME:
+        return "must have the name of an inherited socket (FileDescriptorName= in systemd), or the "
+               "number of its descriptor, behind \"fd:\"";
     case ADDRESS_UNIX_PATH:
         return "must have an absolute path of at most 107 bytes behind \"unix:\"";
     case ADDRESS_NO_PORT:
@@ -104,6 +107,20 @@ static enum address_rc parse_unix(struct str path, struct listen_address *addres
     memcpy(un.sun_path, path.ptr, path.len);
     address->addr_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path.len + 1);
     memcpy(&address->addr, &un, sizeof(un));
+    return ADDRESS_OK;
+}
+
+#define MAX_FD_NAME 255 /* FDNAME_MAX of systemd */
+
+/* What FileDescriptorName= takes: printable ASCII without a colon. */
+static enum address_rc parse_fd(struct str name, struct listen_address *address)
+{
+    if (name.len == 0 || name.len > MAX_FD_NAME)
+        return ADDRESS_FD_NAME;
+    for (size_t i = 0; i < name.len; i++)
+        if (name.ptr[i] <= ' ' || name.ptr[i] > '~' || name.ptr[i] == ':')
+            return ADDRESS_FD_NAME;
+    address->fd_name = name;
     return ADDRESS_OK;
 }
 
@@ -146,6 +163,8 @@ enum address_rc value_address(struct str text, struct listen_address *ret_addres
     enum address_rc rc;
     if (str_has_prefix(text, STR("unix:"))) {
         rc = parse_unix(str_from(text, 5), &address);
+    } else if (str_has_prefix(text, STR("fd:"))) {
+        rc = parse_fd(str_from(text, 3), &address);
     } else {
         const char *colon = text.len > 0 ? memrchr(text.ptr, ':', text.len) : NULL;
         if (colon == NULL || (text.ptr[0] == '[' && text.ptr[text.len - 1] == ']'))

@@ -22,6 +22,7 @@ void value_print_size(int64_t bytes, char ret_text[VALUE_TEXT_LEN]);
 
 enum address_rc {
     ADDRESS_OK,
+    ADDRESS_FD_NAME,   /* none, too long, or with characters that systemd does not allow */
     ADDRESS_UNIX_PATH, /* not absolute, or longer than a socket address takes */
     ADDRESS_NO_PORT,
     ADDRESS_PORT, /* not 1..65535 */
@@ -30,8 +31,8 @@ enum address_rc {
     ADDRESS_BRACKETS, /* an IPv6 address without brackets, or something else inside brackets */
 };
 const char *address_rc_text(enum address_rc rc);
-/* "127.0.0.1:8080", "[::1]:8080", "unix:/path". Port 0 lets the kernel choose one.
- * ret_address->text borrows from TEXT. */
+/* "127.0.0.1:8080", "[::1]:8080", "unix:/path", "fd:NAME". ret_address->text and fd_name borrow
+ * from TEXT. */
 enum address_rc value_address(struct str text, struct listen_address *ret_address);
 
 /* "10.0.0.0/8", "fd00::/8", or a bare address. -EINVAL: no such thing; -EDOM: bits behind the

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -79,6 +80,50 @@ static void log_write_makes_one_line_with_escaped_values(void **state)
         log_close(&log);
         close_ends(&ends);
     }
+}
+
+static void log_lines_for_the_journal_begin_with_their_priority(void **state)
+{
+    (void)state;
+    static const struct {
+        enum log_level level;
+        const char *line;
+    } rows[] = {
+        {LOG_LEVEL_ERROR, "<3>2026-11-21T03:00:07.042Z error x\n"},
+        {LOG_LEVEL_WARN, "<4>2026-11-21T03:00:07.042Z warn  x\n"},
+        {LOG_LEVEL_INFO, "<6>2026-11-21T03:00:07.042Z info  x\n"},
+        {LOG_LEVEL_DEBUG, "<7>2026-11-21T03:00:07.042Z debug x\n"},
+    };
+    struct ends ends = make_ends();
+    struct log log = log_make(ends.out, LOG_LEVEL_DEBUG, LOG_FORMAT_TEXT);
+    log.priority = true;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char text[8192];
+        log_write(&log, &moment, rows[i].level, "x", NULL, 0);
+        log_flush(&log);
+        assert_string_equal(next_write(&ends, text), rows[i].line);
+    }
+    log_close(&log);
+    close_ends(&ends);
+}
+
+static void log_is_journal_compares_device_and_inode(void **state)
+{
+    (void)state;
+    struct ends ends = make_ends();
+    struct stat st;
+    char stream[64];
+    assert_int_equal(fstat(ends.out, &st), 0);
+    (void)snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev,
+                   (unsigned long long)st.st_ino);
+    assert_true(log_is_journal(ends.out, stream));
+    assert_false(log_is_journal(ends.in, stream)); /* redirected since */
+    assert_false(log_is_journal(ends.out, NULL));
+    assert_false(log_is_journal(ends.out, ""));
+    assert_false(log_is_journal(ends.out, "8"));
+    assert_false(log_is_journal(ends.out, "8:"));
+    assert_false(log_is_journal(-1, stream));
+    close_ends(&ends);
 }
 
 static void log_write_stamps_the_time_it_is_given(void **state)
@@ -401,6 +446,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(log_write_makes_one_line_with_escaped_values),
+        cmocka_unit_test(log_lines_for_the_journal_begin_with_their_priority),
+        cmocka_unit_test(log_is_journal_compares_device_and_inode),
         cmocka_unit_test(log_write_stamps_the_time_it_is_given),
         cmocka_unit_test(log_level_lets_pass_what_is_as_urgent),
         cmocka_unit_test(log_collects_lines_until_they_are_flushed),

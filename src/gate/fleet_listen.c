@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where the fleet gets its listening sockets from: opened by us, or inherited from the service
+ * manager. One that was inherited serves the entry of the policy with its address, or the entry
+ * that names it ("fd:NAME"). All workers accept on the same descriptor. */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "gate/fleet_int.h"
+#include "net/listen.h"
+
+static void say_failed(struct fleet *fleet, const struct listen_address *address, const char *key,
+                       const char *reason)
+{
+    LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_ERROR, "listen_failed",
+        LOG_CSTR("key", key), LOG_STR("address", address->text), LOG_CSTR("reason", reason));
+}
+
+int fleet_inherit(struct fleet *fleet)
+{
+    const struct service *service = &fleet->options.service;
+    int r = inherit_take(&(struct inherit_source){.pid = service->listen_pid,
+                                                  .fds = service->listen_fds,
+                                                  .names = service->listen_names,
+                                                  .first_fd = INHERIT_FIRST_FD},
+                         getpid(), &fleet->inherited);
+    if (r < 0)
+        LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_ERROR, "listen_failed",
+            LOG_CSTR("key", "LISTEN_FDS"), LOG_CSTR("reason", strerrordesc_np(-r)));
+    return r;
+}
+
+/* "fd:NAME": there has to be one. */
+static int take_named(struct fleet *fleet, const struct listen_address *address, const char *key,
+                      struct listen_socket *ret)
+{
+    struct inherited *found = inherit_find_name(&fleet->inherited, address->fd_name);
+    if (found == NULL || found->flaw != NULL) {
+        say_failed(fleet, address, key,
+                   found != NULL ? found->flaw
+                                 : "no socket of this name was inherited; start it by the socket "
+                                   "unit that has it, or write an address");
+        return -EBADF;
+    }
+    *ret = (struct listen_socket){.fd = inherit_give(found), .inherited = true};
+    return 0;
+}
+
+int fleet_open_socket(struct fleet *fleet, const struct listen_address *address, const char *key,
+                      struct listen_socket *ret)
+{
+    if (str_is_set(address->fd_name))
+        return take_named(fleet, address, key, ret);
+    struct inherited *found =
+        inherit_find_address(&fleet->inherited, &address->addr, address->addr_len);
+    if (found != NULL && found->flaw == NULL) {
+        *ret = (struct listen_socket){.fd = inherit_give(found), .inherited = true};
+        return 0;
+    }
+    struct listen_socket own = {.fd = -1};
+    int r = listen_open(&address->addr, address->addr_len, &own.fd);
+    if (r < 0)
+        say_failed(fleet, address, key, strerrordesc_np(-r));
+    else
+        *ret = own;
+    return r;
+}
+
+/* The file of an inherited unix socket stays: whoever made it goes on listening there. */
+void fleet_close_socket(struct listen_socket *socket, const struct listen_address *address)
+{
+    if (socket->inherited && socket->fd >= 0)
+        (void)close(socket->fd);
+    else
+        listen_close(socket->fd, &address->addr);
+    socket->fd = -1;
+}
+
+int fleet_open_listeners(struct fleet *fleet)
+{
+    const struct config_data *data = config_get(fleet->start_config);
+    fleet->listens = calloc(data->n_listens, sizeof(*fleet->listens));
+    if (fleet->listens == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < data->n_listens; i++) {
+        int r = fleet_open_socket(fleet, &data->listens[i], "listen", &fleet->listens[i]);
+        if (r < 0)
+            return r;
+        fleet->n_listens++;
+    }
+    return 0;
+}
+
+void fleet_close_listeners(struct fleet *fleet)
+{
+    const struct config_data *data = config_get(fleet->start_config);
+    for (size_t i = 0; i < fleet->n_listens; i++)
+        fleet_close_socket(&fleet->listens[i], &data->listens[i]);
+    fleet->n_listens = 0;
+}
+
+/* Clients that connect there would wait for ever: better they are refused, and somebody hears of
+ * it. */
+void fleet_close_unused(struct fleet *fleet)
+{
+    for (size_t i = 0; i < fleet->inherited.n; i++) {
+        const struct inherited *left = &fleet->inherited.items[i];
+        char address[INHERIT_ADDRESS_BYTES];
+        if (left->fd < 0)
+            continue;
+        inherit_address_text(left, address);
+        LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_WARN, "inherited_socket_unused",
+            LOG_CSTR("name", left->name), LOG_INT("fd", left->fd), LOG_CSTR("address", address),
+            LOG_CSTR("reason",
+                     left->flaw != NULL
+                         ? left->flaw
+                         : "no entry of \"listen\" or \"admin\" has its address or name"));
+    }
+    inherit_free(&fleet->inherited);
+}
