@@ -91,6 +91,7 @@ struct metrics_issuer {
     struct str name;
     int64_t age_s;     /* of the keys; -1: never loaded */
     int64_t max_age_s; /* at which they are not used any more */
+    bool from_cache;   /* they come from jwks.cache_dir, and nothing newer was fetched yet */
     unsigned keys;
     uint64_t fetches_ok;
     uint64_t fetches_failed;
@@ -102,6 +103,8 @@ struct metrics_page {
     size_t n_workers;
     const struct metrics_issuer *issuers;
     size_t n_issuers;
+    bool has_key_cache;
+    uint64_t key_cache_failures;
     const struct audit_stats *audit; /* NULL: there is no audit log */
     const char *version;
     int64_t started_s; /* wall clock */

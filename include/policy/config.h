@@ -194,6 +194,8 @@ struct jwks_config {
     int64_t unknown_kid_cooldown_ms;
     int64_t max_stale_ms;
     int64_t timeout_ms;
+    struct str cache_dir;     /* absent: keys are not kept on disk */
+    int64_t cache_max_age_ms; /* 0: as long as keys may be used at all */
 };
 
 struct limits_config {

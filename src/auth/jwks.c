@@ -16,7 +16,9 @@ struct jwks_keeper {
     struct jwks_keeper_options options;
     struct jwks_status *status;
     struct keyset *keyset;
-    struct timer timer; /* the next attempt */
+    struct keyset *reserve;    /* from the disk, as long as the first attempt has not failed */
+    struct jwks_cached cached; /* what was found there */
+    struct timer timer;        /* the next attempt */
     struct fetch *fetch;
     struct buf url;      /* of the fetch under way */
     struct buf jwks_uri; /* discovered; empty when unknown */
@@ -47,12 +49,12 @@ bool jwks_status_is_pending(const struct jwks_status *status)
 bool jwks_status_may_help(const struct jwks_status *status, const struct keyset *keyset,
                           int64_t cooldown_ms, int64_t now_ms)
 {
-    int64_t loaded_ms = keyset != NULL ? keyset_loaded_mono_ms(keyset) : 0;
+    int64_t loaded_ms = keyset != NULL ? keyset_loaded_mono_ms(keyset) : JWKS_NEVER_LOADED;
     return jwks_status_is_pending(status) || atomic_load(&status->loaded_ms) > loaded_ms ||
            now_ms - atomic_load(&status->last_start_ms) >= cooldown_ms;
 }
 
-/* ---- attempts ---- */
+/* ---- settings ---- */
 
 static const struct jwks_config *jwks_settings(const struct jwks_keeper *keeper)
 {
@@ -73,8 +75,70 @@ static int64_t with_jitter(struct jwks_keeper *keeper, int64_t ms)
     return ms - tenth + (int64_t)(rng_next(keeper->options.rng) % (uint64_t)(2 * tenth));
 }
 
+/* ---- keys of the disk ---- */
+
+static void take_keyset(struct jwks_keeper *keeper, struct keyset *fresh)
+{
+    (void)keyset_unref(keeper->keyset);
+    keeper->keyset = fresh;
+    atomic_store(&keeper->status->keys, (unsigned)keyset_count(fresh));
+    atomic_store(&keeper->status->loaded_ms, keyset_loaded_mono_ms(fresh));
+}
+
+/* True when there was something to take. */
+static bool take_reserve(struct jwks_keeper *keeper)
+{
+    if (keeper->keyset != NULL || keeper->reserve == NULL)
+        return false;
+    take_keyset(keeper, TAKE(keeper->reserve));
+    keeper->cached.in_use = true;
+    return true;
+}
+
+/* How old keys from the disk may be: never older than those of a process that had gone on. */
+static int64_t max_cached_age_ms(const struct jwks_config *jwks)
+{
+    int64_t usable_ms = jwks->refresh_ms + jwks->max_stale_ms;
+    return jwks->cache_max_age_ms > 0 ? jwks->cache_max_age_ms : usable_ms;
+}
+
+/* The keys count as loaded when they were fetched, whoever fetched them: their age goes on. */
+static void load_reserve(struct jwks_keeper *keeper)
+{
+    const struct issuer_config *issuer = keeper->options.issuer;
+    const struct jwks_config *jwks = jwks_settings(keeper);
+    const struct clock *clock = loop_clock(keeper->options.loop);
+    CLEANUP(buf_free) struct buf document = buf_make(JWKS_CACHE_MAX_BYTES);
+    struct jwks_cached *cached = &keeper->cached;
+    struct keyset_report report;
+    cached->rc = jwks_cache_load(keeper->options.cache, issuer, clock_wall_s(clock),
+                                 max_cached_age_ms(jwks), &cached->fetched_at_s, &document);
+    if (cached->rc != JWKS_CACHE_OK)
+        return;
+    int64_t age_ms = clock->wall_us / 1000 - cached->fetched_at_s * 1000;
+    int r = keyset_parse(buf_str(&document), issuer->algorithms, issuer->n_algorithms,
+                         now_ms(keeper) - age_ms, &report, &keeper->reserve);
+    if (r < 0)
+        cached->rc = r == -ENOMEM ? JWKS_CACHE_NO_MEMORY : JWKS_CACHE_KEYS;
+    else if (age_ms <= jwks->refresh_ms)
+        (void)take_reserve(keeper);
+}
+
+/* What was fetched is kept for the next start. A failure is told by the cache itself, but for want
+ * of memory, which is no reason to do without the keys. */
+static void keep_on_disk(struct jwks_keeper *keeper, struct str document)
+{
+    if (keeper->options.cache != NULL)
+        (void)jwks_cache_save(keeper->options.cache, keeper->options.issuer,
+                              str_from_cstr(keeper->url.ptr),
+                              clock_wall_s(loop_clock(keeper->options.loop)), document);
+}
+
+/* ---- attempts ---- */
+
 static void settle(struct jwks_keeper *keeper, struct jwks_event *event)
 {
+    event->from_cache = !event->ok && take_reserve(keeper);
     atomic_store(&keeper->status->in_flight, false);
     if (event->ok) {
         (void)atomic_fetch_add(&keeper->status->fetches_ok, 1);
@@ -130,10 +194,10 @@ static void take_document(struct jwks_keeper *keeper, struct str document)
              r == -ENOKEY ? "the set has no usable key" : "the answer is not a JWK set", 200);
         return;
     }
-    (void)keyset_unref(keeper->keyset);
-    keeper->keyset = fresh;
-    atomic_store(&keeper->status->keys, (unsigned)keyset_count(fresh));
-    atomic_store(&keeper->status->loaded_ms, keyset_loaded_mono_ms(fresh));
+    take_keyset(keeper, fresh);
+    keeper->reserve = keyset_unref(keeper->reserve);
+    keeper->cached.in_use = false;
+    keep_on_disk(keeper, document);
     settle(keeper, &event);
 }
 
@@ -249,6 +313,10 @@ struct jwks_keeper *jwks_keeper_new(const struct jwks_keeper_options *options)
     atomic_store(&keeper->status->refs, 1);
     atomic_store(&keeper->status->in_flight, true);
     atomic_store(&keeper->status->last_start_ms, now_ms(keeper));
+    atomic_store(&keeper->status->loaded_ms, JWKS_NEVER_LOADED);
+    keeper->cached.rc = JWKS_CACHE_NONE;
+    if (options->cache != NULL)
+        load_reserve(keeper);
     (void)loop_timer_in(options->loop, &keeper->timer, 0);
     return keeper;
 }
@@ -260,6 +328,7 @@ struct jwks_keeper *jwks_keeper_free(struct jwks_keeper *keeper)
     loop_timer_stop(keeper->options.loop, &keeper->timer);
     (void)fetch_cancel(keeper->fetch);
     (void)keyset_unref(keeper->keyset);
+    (void)keyset_unref(keeper->reserve);
     if (keeper->status != NULL) /* it may outlive us; nothing will come for those who wait */
         atomic_store(&keeper->status->in_flight, false);
     (void)jwks_status_unref(keeper->status);
@@ -294,6 +363,11 @@ bool jwks_keeper_serves(const struct jwks_keeper *keeper, const struct issuer_co
 struct keyset *jwks_keeper_keyset(const struct jwks_keeper *keeper)
 {
     return keeper->keyset;
+}
+
+struct jwks_cached jwks_keeper_cached(const struct jwks_keeper *keeper)
+{
+    return keeper->cached;
 }
 
 struct jwks_status *jwks_keeper_status(const struct jwks_keeper *keeper)

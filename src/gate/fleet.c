@@ -306,6 +306,8 @@ static int start(struct fleet *fleet)
     if (r == 0)
         r = rand_bytes(fleet->session_key, sizeof(fleet->session_key));
     if (r == 0)
+        r = fleet_open_key_cache(fleet);
+    if (r == 0)
         r = fleet_load_keys(fleet);
     if (r == 0)
         r = start_workers(fleet);
@@ -313,6 +315,8 @@ static int start(struct fleet *fleet)
         r = fleet_service_started(fleet);
     if (r == 0)
         say_started(fleet);
+    if (r == 0) /* keys of the disk may be young enough */
+        fleet_say_ready(fleet);
     return r;
 }
 
@@ -344,6 +348,7 @@ static void stop(struct fleet *fleet)
     fleet_close_admin(fleet);
     fleet_close_listeners(fleet);
     free(fleet->listens);
+    fleet_close_key_cache(fleet); /* before the mailbox that it posts to */
     fleet->mailbox = mailbox_free(fleet->mailbox);
     fleet_free_keys(fleet);
     fleet->clients = client_pool_free(fleet->clients);

@@ -20,6 +20,7 @@ static void add_issuer(const struct fleet *fleet, size_t i, struct metrics_issue
         .age_s =
             keyset == NULL ? -1 : (loop_now_ms(fleet->loop) - keyset_loaded_mono_ms(keyset)) / 1000,
         .max_age_s = (jwks->refresh_ms + jwks->max_stale_ms) / 1000,
+        .from_cache = jwks_keeper_cached(keeper).in_use,
         .keys = atomic_load(&status->keys),
         .fetches_ok = atomic_load(&status->fetches_ok),
         .fetches_failed = atomic_load(&status->fetches_failed),
@@ -45,6 +46,8 @@ static void answer_metrics(struct fleet *fleet, struct reply *reply)
         .n_workers = fleet->n_workers,
         .issuers = issuers,
         .n_issuers = fleet->n_keepers,
+        .has_key_cache = fleet->key_cache != NULL,
+        .key_cache_failures = fleet->key_cache_failures,
         .version = PORTCULLIS_VERSION,
         .started_s = fleet->started_s,
         .reloads_ok = fleet->reloads_ok,

@@ -48,6 +48,9 @@ struct fleet {
     bool draining;
     /* Binds sessions while the policy has no session_secret: they end with the process. */
     uint8_t session_key[SESSION_KEY_LEN];
+    struct jwks_cache *key_cache; /* NULL: off */
+    uint64_t key_cache_failures;  /* writes to it */
+    bool key_cache_failing;       /* said so in the log */
     struct audit *audit; /* NULL: off */
     struct timer audit_timer;
     bool audit_failing; /* said so in the log */
@@ -88,11 +91,19 @@ void fleet_service_reloaded(struct fleet *fleet, bool ok);
 void fleet_service_stopping(struct fleet *fleet);
 void fleet_service_close(struct fleet *fleet);
 
+/* fleet_key_cache.c */
+int fleet_open_key_cache(struct fleet *fleet);
+void fleet_close_key_cache(struct fleet *fleet);
+/* What a new keeper has found on the disk. */
+void fleet_say_cached(struct fleet *fleet, const struct jwks_keeper *keeper);
+
 /* fleet_keys.c */
 int fleet_load_keys(struct fleet *fleet);
 void fleet_free_keys(struct fleet *fleet);
 void fleet_reload(struct fleet *fleet);
 void fleet_want_keys(struct fleet *fleet, const struct jwks_status *status);
+/* Once, when every issuer has keys that may be used. */
+void fleet_say_ready(struct fleet *fleet);
 /* Every issuer has keys that may be used. */
 bool fleet_has_all_keys(const struct fleet *fleet);
 

@@ -48,7 +48,7 @@ bool fleet_has_all_keys(const struct fleet *fleet)
     return true;
 }
 
-static void say_ready(struct fleet *fleet)
+void fleet_say_ready(struct fleet *fleet)
 {
     if (fleet->ready || !fleet_has_all_keys(fleet))
         return;
@@ -80,13 +80,15 @@ static void on_settled(void *ctx, struct jwks_keeper *keeper, const struct jwks_
 {
     struct fleet *fleet = ctx;
     log_attempt(fleet, keeper, event);
-    if (event->ok) {
+    if (event->from_cache)
+        fleet_say_cached(fleet, keeper);
+    if (event->ok || event->from_cache) {
         struct snapshot *fresh = make_snapshot(fleet, fleet->snapshot->config, fleet->keepers);
         if (fresh != NULL) {
             (void)snapshot_unref(fleet->snapshot);
             fleet->snapshot = fresh;
         }
-        say_ready(fleet);
+        fleet_say_ready(fleet);
     }
     fleet_service_status(fleet);
     /* Also after a failure: requests wait for the end of the attempt. */
@@ -105,15 +107,19 @@ void fleet_want_keys(struct fleet *fleet, const struct jwks_status *status)
 static struct jwks_keeper *new_keeper(struct fleet *fleet, struct config *config,
                                       const struct issuer_config *issuer)
 {
-    return jwks_keeper_new(&(struct jwks_keeper_options){
+    struct jwks_keeper *keeper = jwks_keeper_new(&(struct jwks_keeper_options){
         .loop = fleet->loop,
         .clients = fleet->clients,
         .rng = &fleet->rng,
         .config = config,
         .issuer = issuer,
+        .cache = fleet->key_cache,
         .settled = on_settled,
         .ctx = fleet,
     });
+    if (keeper != NULL)
+        fleet_say_cached(fleet, keeper);
+    return keeper;
 }
 
 static void free_keepers(struct jwks_keeper **keepers, size_t n)
@@ -212,6 +218,11 @@ static bool same_admin(const struct config_data *a, const struct config_data *b)
     return a->has_admin == b->has_admin && (!a->has_admin || str_eq(a->admin.text, b->admin.text));
 }
 
+static bool same_text(struct str a, struct str b)
+{
+    return str_is_set(a) == str_is_set(b) && str_eq(a, b);
+}
+
 static bool same_log_format(const struct config_data *a, const struct config_data *b)
 {
     return a->log_format_set == b->log_format_set && a->log_format == b->log_format;
@@ -234,6 +245,7 @@ static void warn_about_restart(struct fleet *fleet, const struct config_data *fr
         {a->connections == b->connections, "/limits/connections"},
         {a->client_timeout_ms == b->client_timeout_ms, "/limits/client_timeout"},
         {same_log_format(used, fresh), "/log/format"},
+        {same_text(used->jwks.cache_dir, fresh->jwks.cache_dir), "/jwks/cache_dir"},
     };
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         if (!keys[i].same)
@@ -254,8 +266,7 @@ static void log_findings(struct fleet *fleet, const struct diag *diag)
 
 static bool same_audit_file(const struct config_data *a, const struct config_data *b)
 {
-    return str_is_set(a->audit.file) == str_is_set(b->audit.file) &&
-           str_eq(a->audit.file, b->audit.file);
+    return same_text(a->audit.file, b->audit.file);
 }
 
 /* Going on with another file than the policy names, or with none, would be an audit that nobody
@@ -292,7 +303,7 @@ static int reload(struct fleet *fleet)
     LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_INFO, "reloaded",
         LOG_INT("routes", fleet->snapshot->data->n_routes),
         LOG_STR("digest", fleet->snapshot->data->digest));
-    say_ready(fleet);
+    fleet_say_ready(fleet);
     broadcast(fleet);
     return 0;
 }

@@ -232,6 +232,21 @@ static void render_durations(const struct metrics_page *page, struct buf *out)
         render_duration_of(page, OTHER_ROUTE, out);
 }
 
+static void render_key_cache(const struct metrics_page *page, struct buf *out)
+{
+    header(out, "portcullis_jwks_from_cache", "gauge",
+           "1 while the issuer's keys come from jwks.cache_dir.");
+    for (size_t i = 0; i < page->n_issuers; i++) {
+        (void)buf_append(out, STR("portcullis_jwks_from_cache{"));
+        label(out, "issuer", page->issuers[i].name);
+        (void)buf_printf(out, "} %d\n", page->issuers[i].from_cache ? 1 : 0);
+    }
+    header(out, "portcullis_jwks_cache_failures_total", "counter",
+           "Writes to jwks.cache_dir that failed.");
+    (void)buf_printf(out, "portcullis_jwks_cache_failures_total %" PRIu64 "\n",
+                     page->key_cache_failures);
+}
+
 static void render_issuers(const struct metrics_page *page, struct buf *out)
 {
     header(out, "portcullis_jwks_age_seconds", "gauge",
@@ -257,6 +272,8 @@ static void render_issuers(const struct metrics_page *page, struct buf *out)
         label(out, "issuer", page->issuers[i].name);
         (void)buf_printf(out, "} %u\n", page->issuers[i].keys);
     }
+    if (page->has_key_cache)
+        render_key_cache(page, out);
     header(out, "portcullis_jwks_fetches_total", "counter", "Attempts to fetch the issuer's keys.");
     for (size_t i = 0; i < page->n_issuers; i++) {
         const struct metrics_issuer *issuer = &page->issuers[i];

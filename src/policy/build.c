@@ -74,6 +74,18 @@ static void build_admin(struct reader *reader, json_t *root, struct config_data 
                      "reach the admin pages; write another one, or null for none");
 }
 
+/* An age that can never be reached is a promise that is not kept. */
+static void check_cache_age(struct reader *reader, const struct jwks_config *jwks)
+{
+    struct place top = {0};
+    struct place place = PLACE_KEY(&top, STR("jwks"));
+    struct place at = PLACE_KEY(&place, STR("cache_max_age"));
+    if (jwks->cache_max_age_ms > jwks->refresh_ms + jwks->max_stale_ms && jwks->refresh_ms > 0)
+        reader_error(reader, &at,
+                     "is longer than jwks.refresh and jwks.max_stale together, past which no keys "
+                     "are used; raise jwks.max_stale");
+}
+
 static void build_times(struct reader *reader, json_t *root, struct config_data *data)
 {
     const json_t *jwks = json_object_get(root, "jwks");
@@ -85,7 +97,12 @@ static void build_times(struct reader *reader, json_t *root, struct config_data 
         .unknown_kid_cooldown_ms = reader_duration_ms(reader, jwks, "unknown_kid_cooldown"),
         .max_stale_ms = reader_duration_ms(reader, jwks, "max_stale"),
         .timeout_ms = reader_duration_ms(reader, jwks, "timeout"),
+        .cache_max_age_ms = reader_duration_ms(reader, jwks, "cache_max_age"),
     };
+    struct str cache_dir = reader_member(reader, jwks, "cache_dir");
+    if (str_is_set(cache_dir) && cache_dir.len > 0)
+        data->jwks.cache_dir = reader_path(reader, cache_dir);
+    check_cache_age(reader, &data->jwks);
     if (skew_ms % 1000 != 0)
         reader_error(reader, &at, "must be in whole seconds, as the times in tokens are");
     data->clock_skew_s = skew_ms / 1000;

@@ -41,7 +41,8 @@ describe('documented is', () => {
     let stage;
     before(async () => {
         const rules = [{ tools: ['echo'], allow: true }];
-        stage = await openStage({ policy: { audit: { file } }, route: { rules } });
+        const policy = { audit: { file }, jwks: { cache_dir: folder } };
+        stage = await openStage({ policy, route: { rules } });
         await stage.ask({ body: toolCall('echo') });
         await stage.ask({ body: toolCall('é'.repeat(3000)) });
         await stage.ask({ token: 'x' });

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "auth/jwks.h"
 
+#include <dirent.h>
 #include <stdlib.h>
 
 #include "policy/fixture.h"
@@ -22,6 +23,10 @@ struct world {
     struct buf in;
     struct config *config;
     struct jwks_keeper *keeper;
+    struct mailbox *mailbox;
+    struct jwks_cache *cache; /* NULL: off */
+    char dir[64];
+    int written;         /* entries of the cache */
     struct buf one_key;  /* a JWK set with the kid "one" */
     struct buf next_key; /* and one with the kid "next" only */
     int settled;         /* calls, and what the last one said */
@@ -69,6 +74,7 @@ static void open_keeper(struct world *w, struct config *config)
                                                       .rng = &w->rng,
                                                       .config = config,
                                                       .issuer = &config_get(config)->issuers[0],
+                                                      .cache = w->cache,
                                                       .settled = on_settled,
                                                       .ctx = w});
     assert_non_null(w->keeper);
@@ -101,10 +107,43 @@ static int set_up(void **state)
     return 0;
 }
 
+static void on_written(void *ctx, const char *name, int fault)
+{
+    (void)name;
+    assert_int_equal(fault, 0);
+    ((struct world *)ctx)->written++;
+}
+
+static void open_cache(struct world *w)
+{
+    (void)snprintf(w->dir, sizeof(w->dir), "/tmp/portcullis-jwks-XXXXXX");
+    assert_non_null(mkdtemp(w->dir));
+    w->mailbox = mailbox_new(w->loop);
+    assert_int_equal(jwks_cache_open(
+                         &(struct jwks_cache_options){
+                             .dir = w->dir, .written = on_written, .ctx = w, .mailbox = w->mailbox},
+                         &w->cache),
+                     0);
+}
+
+static void close_cache(struct world *w)
+{
+    if (w->cache == NULL)
+        return;
+    w->cache = jwks_cache_close(w->cache, 5000);
+    w->mailbox = mailbox_free(w->mailbox);
+    DIR *dir = opendir(w->dir);
+    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir))
+        (void)unlinkat(dirfd(dir), entry->d_name, 0);
+    (void)closedir(dir);
+    assert_int_equal(rmdir(w->dir), 0);
+}
+
 static int tear_down(void **state)
 {
     struct world *w = *state;
     assert_null(jwks_keeper_free(w->keeper));
+    close_cache(w);
     config_unref(w->config);
     client_pool_free(w->clients);
     (void)close(w->listen_fd);
@@ -171,7 +210,7 @@ static void jwks_keeper_fetches_at_once_and_says_what_it_got(void **state)
     const struct jwks_status *status = jwks_keeper_status(w->keeper);
     assert_null(jwks_keeper_keyset(w->keeper));
     assert_true(jwks_status_is_pending(status)); /* from birth: who comes now may wait */
-    assert_int_equal(atomic_load(&status->loaded_ms), 0);
+    assert_int_equal(atomic_load(&status->loaded_ms), JWKS_NEVER_LOADED);
     serve(w, "/keys", "200 OK", buf_str(&w->one_key));
     assert_true(w->event.ok);
     assert_string_equal(w->event.step, "jwks");
@@ -546,9 +585,114 @@ static void jwks_status_may_help_says_when_waiting_is_worth_it(void **state)
             rows[i].helps)
             fail_msg("%s", rows[i].why);
     }
-    struct jwks_status never = {0};
+    struct jwks_status never = {.loaded_ms = JWKS_NEVER_LOADED};
     atomic_store(&never.last_start_ms, now_ms - 1);
     assert_false(jwks_status_may_help(&never, NULL, COOLDOWN_MS, now_ms));
+}
+
+/* ---- keys of the disk ---- */
+
+/* A first process has fetched "one" and ended; MS later the next one starts. */
+static void restart_after(struct world *w, int64_t ms)
+{
+    open_cache(w);
+    open_keeper(w, make_plain_config(w));
+    assert_int_equal(jwks_keeper_cached(w->keeper).rc, JWKS_CACHE_NONE);
+    serve(w, "/keys", "200 OK", buf_str(&w->one_key));
+    SPIN_UNTIL(&w->spin, w->written == 1);
+    w->keeper = jwks_keeper_free(w->keeper);
+    config_unref(w->config);
+    w->settled = 0;
+    test_clock_skip_ms(ms);
+    spin_once(&w->spin);
+    open_keeper(w, make_plain_config(w));
+}
+
+static void jwks_keeper_uses_young_keys_of_the_disk_at_once(void **state)
+{
+    struct world *w = *state;
+    restart_after(w, REFRESH_MS - 1000);
+    const struct jwks_status *status = jwks_keeper_status(w->keeper);
+    assert_true(has_key(w, STR("one")));
+    assert_true(jwks_keeper_cached(w->keeper).in_use);
+    assert_true(jwks_status_is_pending(status)); /* and asks all the same */
+    assert_int_equal(atomic_load(&status->keys), 1);
+    /* Their age goes on: the disk makes no key younger. */
+    int64_t age_ms = loop_now_ms(w->loop) - keyset_loaded_mono_ms(jwks_keeper_keyset(w->keeper));
+    assert_in_range(age_ms, REFRESH_MS - 1000, REFRESH_MS);
+    assert_int_equal(atomic_load(&status->loaded_ms), loop_now_ms(w->loop) - age_ms);
+    serve(w, "/keys", "200 OK", buf_str(&w->next_key));
+    assert_true(has_key(w, STR("next")));
+    assert_false(has_key(w, STR("one")));
+    assert_false(jwks_keeper_cached(w->keeper).in_use);
+}
+
+static void jwks_keeper_uses_older_keys_of_the_disk_when_the_first_attempt_failed(void **state)
+{
+    struct world *w = *state;
+    restart_after(w, REFRESH_MS + 2000);
+    assert_int_equal(jwks_keeper_cached(w->keeper).rc, JWKS_CACHE_OK);
+    assert_null(jwks_keeper_keyset(w->keeper)); /* a key may have been revoked meanwhile */
+    serve(w, "/keys", "503 Down", STR(""));
+    assert_true(w->event.from_cache);
+    assert_true(has_key(w, STR("one")));
+    const struct keyset *keyset = jwks_keeper_keyset(w->keeper);
+    test_clock_skip_ms(w->event.retry_in_ms);
+    serve(w, "/keys", "503 Down", STR(""));
+    assert_false(w->event.from_cache);
+    assert_ptr_equal(jwks_keeper_keyset(w->keeper), keyset);
+    test_clock_skip_ms(w->event.retry_in_ms);
+    serve(w, "/keys", "200 OK", buf_str(&w->next_key));
+    assert_true(has_key(w, STR("next")));
+    assert_false(jwks_keeper_cached(w->keeper).in_use);
+}
+
+static void jwks_keeper_never_puts_keys_of_the_disk_over_fetched_ones(void **state)
+{
+    struct world *w = *state;
+    restart_after(w, REFRESH_MS + 2000);
+    serve(w, "/keys", "200 OK", buf_str(&w->next_key));
+    test_clock_skip_ms(w->event.retry_in_ms);
+    serve(w, "/keys", "503 Down", STR(""));
+    assert_false(w->event.from_cache);
+    assert_true(has_key(w, STR("next")));
+    assert_false(has_key(w, STR("one")));
+}
+
+static void jwks_keeper_uses_no_keys_of_the_disk_past_their_age(void **state)
+{
+    struct world *w = *state;
+    restart_after(w, REFRESH_MS + 3600000 + 2000);
+    assert_int_equal(jwks_keeper_cached(w->keeper).rc, JWKS_CACHE_OLD);
+    serve(w, "/keys", "503 Down", STR(""));
+    assert_false(w->event.from_cache);
+    assert_null(jwks_keeper_keyset(w->keeper));
+}
+
+static void jwks_keeper_checks_keys_of_the_disk_like_fetched_ones(void **state)
+{
+    struct world *w = *state;
+    restart_after(w, 1000);
+    w->keeper = jwks_keeper_free(w->keeper);
+    config_unref(w->config);
+    char more[256]; /* RS256 is not allowed any more: the key says that it is for that */
+    (void)snprintf(more, sizeof(more),
+                   ", \"jwks_uri\": \"http://127.0.0.1:%u/keys\", \"algorithms\": [\"PS256\"]",
+                   (unsigned)w->port);
+    struct buf odd = buf_make(65536);
+    const struct issuer_config *issuer;
+    (void)buf_append_cstr(&odd, "{\"keys\":[{\"kty\":\"RSA\",\"kid\":\"one\",\"alg\":\"RS256\","
+                                "\"n\":\"AQAB\",\"e\":\"AQAB\"}]}");
+    w->config = make_config(w, "/", more, "");
+    issuer = &config_get(w->config)->issuers[0];
+    assert_int_equal(jwks_cache_save(w->cache, issuer, issuer->jwks_uri,
+                                     clock_wall_s(loop_clock(w->loop)), buf_str(&odd)),
+                     0);
+    SPIN_UNTIL(&w->spin, w->written == 2);
+    open_keeper(w, w->config);
+    assert_int_equal(jwks_keeper_cached(w->keeper).rc, JWKS_CACHE_KEYS);
+    assert_null(jwks_keeper_keyset(w->keeper));
+    buf_free(&odd);
 }
 
 /* ---- reload ---- */
@@ -685,6 +829,11 @@ int main(void)
         TEST(jwks_keeper_has_one_fetch_in_flight),
         TEST(jwks_keeper_request_moves_the_refresh),
         TEST(jwks_status_may_help_says_when_waiting_is_worth_it),
+        TEST(jwks_keeper_uses_young_keys_of_the_disk_at_once),
+        TEST(jwks_keeper_uses_older_keys_of_the_disk_when_the_first_attempt_failed),
+        TEST(jwks_keeper_never_puts_keys_of_the_disk_over_fetched_ones),
+        TEST(jwks_keeper_uses_no_keys_of_the_disk_past_their_age),
+        TEST(jwks_keeper_checks_keys_of_the_disk_like_fetched_ones),
         TEST(jwks_keeper_serves_the_same_issuer_only),
         TEST(jwks_keeper_move_keeps_the_keys_and_takes_the_new_settings),
         TEST(jwks_keeper_move_in_the_middle_of_a_fetch_does_no_harm),

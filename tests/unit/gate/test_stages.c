@@ -520,7 +520,7 @@ static void stage_token_answers_503_without_a_challenge_when_keys_were_never_loa
     struct gate_request request;
     struct keyset *none[2] = {NULL, NULL};
     f->snapshot.keysets = none;
-    atomic_store(&f->statuses[0].loaded_ms, 0);
+    atomic_store(&f->statuses[0].loaded_ms, JWKS_NEVER_LOADED);
     atomic_store(&f->statuses[0].last_start_ms, FIXTURE_MONO);
     assert_int_equal(run_plan(f, &request, &(struct plan){0}), STEP_REPLY);
     assert_int_equal(request.txn->status, 503);

@@ -30,6 +30,8 @@ static void config_of_two_facts_has_safe_defaults(void **state)
     assert_int_equal(data->jwks.refresh_ms, 600000);
     assert_int_equal(data->jwks.unknown_kid_cooldown_ms, 30000);
     assert_int_equal(data->jwks.max_stale_ms, 3600000);
+    assert_false(str_is_set(data->jwks.cache_dir));
+    assert_int_equal(data->jwks.cache_max_age_ms, 0);
     assert_int_equal(data->jwks.timeout_ms, 5000);
     assert_int_equal(data->limits.header_bytes, 32768);
     assert_int_equal(data->limits.token_bytes, 16384);
@@ -170,7 +172,8 @@ static void config_reads_every_key_that_is_set(void **state)
         "\"admin\": null, \"workers\": 7, \"issuers\": {\"i\": {\"issuer\": "
         "\"http://localhost:1/\","
         "\"jwks_uri\": null, \"algorithms\": [\"PS256\", \"RS256\"], \"ca_file\": \"ca.pem\"}},"
-        "\"jwks\": {\"refresh\": \"1m\", \"cache_dir\": null}, \"clock_skew\": \"0s\","
+        "\"jwks\": {\"refresh\": \"1m\", \"max_stale\": \"1d\", \"cache_dir\": \"keys\", "
+        "\"cache_max_age\": \"1441m\"}, \"clock_skew\": \"0s\","
         "\"trusted_proxies\": [\"10.0.0.0/8\", \"::1\"], \"limits\": {\"header\": 65536,"
         "\"token\": \"8KiB\", \"connections\": 100, \"client_timeout\": \"1500ms\"},"
         "\"log\": {\"level\": \"debug\", \"format\": \"text\"}, \"insecure\": {\"http_issuer\": "
@@ -195,6 +198,8 @@ static void config_reads_every_key_that_is_set(void **state)
     assert_str(data->issuers[0].algorithms[0], "PS256");
     assert_str(data->issuers[0].ca_file, "/etc/policy/ca.pem");
     assert_int_equal(data->jwks.refresh_ms, 60000);
+    assert_str(data->jwks.cache_dir, "/etc/policy/keys");
+    assert_int_equal(data->jwks.cache_max_age_ms, 1441 * 60000);
     assert_int_equal(data->clock_skew_s, 0);
     assert_int_equal(data->n_trusted_proxies, 2);
     assert_int_equal(data->trusted_proxies[0].prefix, 104);
