@@ -30,6 +30,9 @@ static inline struct buf buf_make(size_t max)
 
 /* Frees the bytes; the ceiling stays, the buffer may be used again. */
 void buf_free(struct buf *buf);
+/* The same for bytes that must not stay behind: the memory is overwritten first. What growing has
+ * moved elsewhere before is not: reserve the room at once. */
+void buf_free_wiped(struct buf *buf);
 /* Forgets the content and keeps the memory. */
 void buf_clear(struct buf *buf);
 

@@ -27,6 +27,10 @@ enum json_rc {
     JSON_RC_NO_MEMORY,
 };
 
+/* From now on what jansson frees is overwritten first: policies hold secrets, and tokens say who
+ * somebody is. For the start of the process, before any value is made. */
+void json_wipe_what_is_freed(void);
+
 /* Parses exactly one value of any type. *ret_root is the caller's (json_decref); untouched on
  * failure. *ret_line (may be NULL) is the line of a fault, from 1, or 0. */
 enum json_rc json_parse(struct str text, struct json_limits limits, json_t **ret_root,

@@ -99,6 +99,9 @@ struct upstream *upstream_free(struct upstream *upstream);
 /* An empty buffer for the head of the next request. The engine's: one for all, so that a request
  * needs no memory for a head that leaves at once. */
 struct buf *upstream_head_buf(struct upstream *upstream);
+/* Overwrites what is left of the last one, which may have credentials that are not used any more.
+ */
+void upstream_engine_forget(struct upstream_engine *engine);
 
 /* Starts a call. NULL when memory is short: then nothing comes of it. */
 struct upstream_call *upstream_start(struct upstream *upstream, struct upstream_request *request);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/secret.h"
 #include "base/vec.h"
 
 #define BUF_FIRST_CAP 256
@@ -15,6 +16,12 @@ void buf_free(struct buf *buf)
 {
     free(buf->ptr);
     *buf = buf_make(buf->max);
+}
+
+void buf_free_wiped(struct buf *buf)
+{
+    secret_wipe(buf->ptr, buf->cap);
+    buf_free(buf);
 }
 
 void buf_clear(struct buf *buf)

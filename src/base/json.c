@@ -2,10 +2,25 @@
 #include "base/json.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "base/err.h"
 #include "base/json_reader.h"
+#include "base/secret.h"
+
+static void free_wiped(void *ptr)
+{
+    if (ptr == NULL)
+        return;
+    secret_wipe(ptr, malloc_usable_size(ptr));
+    free(ptr);
+}
+
+void json_wipe_what_is_freed(void)
+{
+    json_set_alloc_funcs(malloc, free_wiped);
+}
 
 /* The deepest nesting outside of strings; brackets inside strings do not count. Runs before
  * jansson, whose own limit is fixed. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/footprint.h"
+#include "base/json.h"
 #include "cli/cli.h"
 #include "gate/fleet.h"
 
@@ -12,6 +13,7 @@ static int run(int argc, char **argv)
         return status;
     struct service service = service_take();
     footprint_begin();
+    json_wipe_what_is_freed();
     if (cli_load_policy(path, &config) < 0)
         return CLI_USAGE;
     int r = fleet_run(&(struct fleet_options){

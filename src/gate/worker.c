@@ -81,6 +81,7 @@ static void take_config(struct worker *worker, struct snapshot *snapshot)
     }
     worker_route_set_unref(worker->routes);
     worker->routes = routes;
+    upstream_engine_forget(worker->engine);
     token_cache_clear(worker->cache);
     (void)snapshot_unref(worker->snapshot);
     worker->snapshot = snapshot;

@@ -199,7 +199,7 @@ void client_free(struct client *client)
         (void)close(client->fd);
     list_unlink(&client->node);
     list_unlink(&client->idle_node);
-    buf_free(&client->held);
+    buf_free_wiped(&client->held);
     server->stats.connections--;
     free(client);
     accept_on_room(server);

@@ -174,7 +174,7 @@ static ssize_t give_held(struct client *client, void *bytes, size_t len)
     buf_consume(&client->held, n);
     client->held_fed -= n;
     if (client->held.len == 0)
-        buf_free(&client->held);
+        buf_free_wiped(&client->held);
     return (ssize_t)n;
 }
 

@@ -8,6 +8,8 @@
 
 #include "net/upstream_int.h"
 
+#define USUAL_HEAD_BYTES 4096
+
 /* ---- the engine ---- */
 
 static void on_connected(void *private, CURLcode rc);
@@ -36,7 +38,7 @@ struct upstream_engine *upstream_engine_free(struct upstream_engine *engine)
     }
     (void)curl_loop_free(engine->curl);
     call_free_spares(engine);
-    buf_free(&engine->request_head);
+    buf_free_wiped(&engine->request_head);
     free(engine);
     return NULL;
 }
@@ -310,7 +312,14 @@ struct buf *upstream_head_buf(struct upstream *upstream)
 {
     struct buf *head = &upstream->engine->request_head;
     buf_clear(head);
+    /* At once, so that growing leaves no copies of credentials behind. */
+    (void)buf_reserve(head, USUAL_HEAD_BYTES);
     return head;
+}
+
+void upstream_engine_forget(struct upstream_engine *engine)
+{
+    buf_free_wiped(&engine->request_head);
 }
 
 const char *upstream_rc_name(enum upstream_rc rc)

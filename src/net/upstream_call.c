@@ -45,7 +45,7 @@ static void call_free(struct upstream_call *call)
     struct upstream_engine *engine = call->upstream->engine;
     loop_timer_stop(call_loop(call), &call->timer);
     list_unlink(&call->node);
-    buf_free(&call->kept);
+    buf_free_wiped(&call->kept);
     if (engine->n_spare_calls == UPSTREAM_SPARE_CALLS) {
         free(call);
         return;
@@ -290,7 +290,7 @@ static bool feed(struct upstream_conn *conn, char *bytes, size_t len)
     }
     call->got_bytes = true;
     if (call->sent == call->total) /* it is not sent twice any more */
-        buf_free(&call->kept);
+        buf_free_wiped(&call->kept);
     bool collecting = conn->in.len > 0;
     if (collecting) {
         if (!collect_head(conn, str_make(bytes, len)))

@@ -9,13 +9,18 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { okJson } from './lib/byte-upstream.mjs';
-import { sleep } from './lib/observe.mjs';
+import { eventually, sleep } from './lib/observe.mjs';
+import { wordsInMemory } from './lib/process-memory.mjs';
 import { call, openStage } from './lib/stage.mjs';
 import { newSigningKey, signCompact, tokenClaims, tokenHeader } from './lib/tokens.mjs';
 
 // Each canary is a word that appears nowhere else.
 let serial = 0;
 const canary = () => `canary${process.pid}x${String(serial++).padStart(3, '0')}`;
+
+const cannotLook =
+    (process.getuid() !== 0 && 'needs root, to read the memory of the daemon') ||
+    (process.env.PORTCULLIS_SANITIZED && 'a sanitizer keeps what was freed');
 
 describe('leaks (T8)', () => {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'portcullis-leaks-'));
@@ -154,6 +159,22 @@ describe('leaks (T8)', () => {
         if (where !== 'the upstream') assert.ok(!text.includes(fileSecret), `$file() in ${where}`);
     }
 
+    /** What each of [word, what] is that stands in the daemon's memory. */
+    function stillInMemory(words) {
+        const found = wordsInMemory(
+            stage.gate.pid,
+            words.map(([word]) => word),
+        );
+        return words.filter(([word]) => found.has(word)).map(([, what]) => what);
+    }
+
+    async function reload(policy) {
+        const times = () => stage.gate.log.filter((line) => line.event === 'reloaded').length;
+        const before = times();
+        stage.gate.reload(policy);
+        await eventually(() => times() > before, 'the policy is reloaded');
+    }
+
     test('the seeds were sown', () => {
         assert.ok(canaries.length >= 20);
         assert.ok(
@@ -179,6 +200,31 @@ describe('leaks (T8)', () => {
     test('nothing is in the process’s arguments, environment or name', () => {
         for (const file of ['cmdline', 'environ', 'comm'])
             assertNowhere(fs.readFileSync(`/proc/${stage.gate.pid}/${file}`, 'latin1'), file);
+    });
+
+    test('nothing of a policy that was replaced stays in memory', { skip: cannotLook }, async () => {
+        const literal = sown('a secret in the policy');
+        const inFile = canary();
+        const file = path.join(folder, 'another-secret');
+        fs.writeFileSync(file, inFile);
+        const route = stage.policy().routes[0];
+        const withHeaders = (headers) =>
+            stage.policy({
+                session_secret: `${literal} session`.padEnd(40, 'x'),
+                routes: [{ ...route, upstream: { ...route.upstream, headers } }],
+            });
+        const old = [
+            [literal, 'the literal'],
+            [inFile, 'the $file()'],
+        ];
+        await reload(withHeaders({ 'X-Api-Key': `$file(${file})`, 'X-Literal': literal }));
+        assert.equal(await note({}), 200);
+        assert.deepEqual(stillInMemory(old).sort(), ['the $file()', 'the literal']);
+        await reload(stage.policy({ routes: [{ ...route, upstream: stage.upstreamUrl }] }));
+        await eventually(() => {
+            assert.deepEqual(stillInMemory(old), []);
+            return true;
+        }, 'the memory is clean');
     });
 
     test('nothing is in the log, also after a reload and the end', async () => {
