@@ -2,7 +2,8 @@
 /* The one table of every key of the policy file: type, default, unit, range, meaning.
  *
  * From it come the validation of a file, the defaults, the order of `portcullis print`, the JSON
- * Schema of `portcullis schema`, and the test that docs/POLICY.md describes every key. */
+ * Schema of `portcullis schema`, the man page portcullis-policy(5), and the test that
+ * docs/POLICY.md describes every key. */
 #ifndef POLICY_SCHEMA_H
 #define POLICY_SCHEMA_H
 
@@ -70,6 +71,11 @@ const struct schema_row *schema_element(const struct schema_row *row);
 /* True when ROW describes a member of the object at PARENT ("" for the root); *ret_key is its key,
  * "*" for a free one. */
 bool schema_is_member(const struct schema_row *row, struct str parent, struct str *ret_key);
+
+/* Append what a value of ROW may be ("URL or object"), and its default ("required", a JSON value in
+ * backticks, words, or "-"), for tables that people read. 0 or -errno. */
+int schema_write_type(const struct schema_row *row, struct buf *out);
+int schema_write_default(const struct schema_row *row, struct buf *out);
 
 /* Appends the JSON Schema (2020-12), indented, without a final line end. 0 or -errno. */
 int schema_write(struct buf *out);

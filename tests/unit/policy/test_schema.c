@@ -93,82 +93,6 @@ static void schema_is_shipped_as_it_is_printed(void **state)
     buf_free(&printed);
 }
 
-static const char *unit_name(enum schema_unit unit)
-{
-    switch (unit) {
-    case UNIT_DURATION:
-        return "duration";
-    case UNIT_SIZE:
-        return "size";
-    case UNIT_ADDRESS:
-        return "address";
-    case UNIT_CIDR:
-        return "network";
-    case UNIT_DOMAIN:
-        return "domain";
-    case UNIT_URL:
-        return "URL";
-    case UNIT_PATH:
-        return "path";
-    case UNIT_NAME:
-        return "issuer name";
-    case UNIT_SCOPE:
-        return "scope";
-    case UNIT_ORIGIN:
-        return "origin";
-    case UNIT_CLAIM:
-        return "claim";
-    case UNIT_ALGORITHM:
-        return "algorithm";
-    case UNIT_GLOB:
-        return "pattern";
-    case UNIT_PERMISSION:
-        return "permission";
-    case UNIT_PEM:
-        return "PEM text";
-    case UNIT_TEXT:
-    case UNIT_CHOICE:
-    case UNIT_ANY:
-        return "string";
-    }
-    return "string";
-}
-
-static void append_type(struct buf *out, const struct schema_row *row)
-{
-    const char *sep = "";
-    if ((row->types & SCHEMA_STRING) != 0) {
-        (void)buf_printf(out, "%s", unit_name(row->unit));
-        sep = " or ";
-    }
-    if ((row->types & SCHEMA_INTEGER) != 0) {
-        (void)buf_printf(out, "%s%s", sep, row->unit == UNIT_SIZE ? "bytes" : "number");
-        sep = " or ";
-    }
-    if ((row->types & SCHEMA_BOOLEAN) != 0)
-        (void)buf_printf(out, "%strue or false", sep);
-    if ((row->types & SCHEMA_OBJECT) != 0) {
-        (void)buf_printf(out, "%sobject", sep);
-        sep = " or ";
-    }
-    if ((row->types & SCHEMA_ARRAY) != 0)
-        (void)buf_printf(out, "%slist", sep);
-    if ((row->types & SCHEMA_STRINGS) != 0)
-        (void)buf_printf(out, "%slist of %ss", sep, unit_name(row->unit));
-    if ((row->types & SCHEMA_SCALARS) != 0)
-        (void)buf_printf(out, "%slist of strings, numbers, true or false", sep);
-}
-
-static void append_default(struct buf *out, const struct schema_row *row)
-{
-    if ((row->flags & SCHEMA_REQUIRED) != 0)
-        (void)buf_append_cstr(out, "required");
-    else if (row->def != NULL)
-        (void)buf_printf(out, "`%s`", row->def);
-    else
-        (void)buf_append_cstr(out, row->def_text != NULL ? row->def_text : "-");
-}
-
 /* The row of the key table in docs/POLICY.md. */
 static void append_line(struct buf *out, const struct schema_row *row)
 {
@@ -177,9 +101,9 @@ static void append_line(struct buf *out, const struct schema_row *row)
         (void)buf_printf(out, "- | - | %s. *Not supported yet.* |\n", row->text);
         return;
     }
-    append_type(out, row);
+    assert_int_equal(schema_write_type(row, out), 0);
     (void)buf_append_cstr(out, " | ");
-    append_default(out, row);
+    assert_int_equal(schema_write_default(row, out), 0);
     (void)buf_printf(out, " | %s |\n", row->text);
 }
 
