@@ -32,9 +32,12 @@ enum json_rc {
 void json_wipe_what_is_freed(void);
 
 /* Parses exactly one value of any type. *ret_root is the caller's (json_decref); untouched on
- * failure. *ret_line (may be NULL) is the line of a fault, from 1, or 0. */
+ * failure. *ret_line (may be NULL) is the line of a fault, from 1, or 0. At most
+ * JSON_TEXT_MAX_DEPTH levels, and numbers of JSON_TEXT_MAX_NUMBER bytes (base/json_text.h). */
 enum json_rc json_parse(struct str text, struct json_limits limits, json_t **ret_root,
                         unsigned *ret_line);
+/* The value of TEXT, which is ours and valid. NULL: no memory. */
+json_t *json_make(const char *text);
 /* A sentence fragment for people: "is not valid JSON". */
 const char *json_rc_text(enum json_rc rc);
 

@@ -77,7 +77,7 @@ struct jws_verifier *jws_verifier_make(void);                          /* NULL: 
 struct jws_verifier *jws_verifier_free(struct jws_verifier *verifier); /* takes NULL, gives NULL */
 
 /* Rule 15: JWS_OK when PARTS is signed with KEY under ALG. JWS_ALG when the key names another
- * algorithm (RFC 7517 4.4); else JWS_SIGNATURE. */
+ * algorithm (RFC 7517 4.4), JWS_NO_MEMORY when it could not be found out; else JWS_SIGNATURE. */
 enum jws_rc jws_verify(struct jws_verifier *verifier, const struct jws_parts *parts,
                        enum jws_alg alg, const struct jwk *key);
 

@@ -53,6 +53,8 @@ int cli_load_policy(const char *path, struct config **ret_config)
     struct config_sources sources = config_sources_system();
     int r = config_load(path, &sources, &diag, ret_config);
     diag_print(&diag, stderr, path, isatty(STDERR_FILENO) == 1);
+    if (r == -ENOMEM && !diag_has_errors(&diag))
+        (void)fprintf(stderr, "%s: error: out of memory\n", path);
     return r;
 }
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+
 #include "base/footprint.h"
 #include "base/json.h"
 #include "cli/cli.h"
@@ -14,9 +16,10 @@ static int run(int argc, char **argv)
     struct service service = service_take();
     footprint_begin();
     json_wipe_what_is_freed();
-    if (cli_load_policy(path, &config) < 0)
-        return CLI_USAGE;
-    int r = fleet_run(&(struct fleet_options){
+    int r = cli_load_policy(path, &config);
+    if (r < 0)
+        return r == -ENOMEM ? CLI_FAILURE : CLI_USAGE;
+    r = fleet_run(&(struct fleet_options){
         .policy_path = path,
         .config = config,
         .sources = config_sources_system(),

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "base/reserve.h"
 #include "net/curl_int.h"
 
 struct client_pool {
@@ -39,7 +40,9 @@ const char *fetch_rc_name(enum fetch_rc rc)
 
 int client_global_init(void)
 {
-    return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? 0 : -EIO;
+    const CURLcode rc = curl_global_init_mem(CURL_GLOBAL_DEFAULT, reserve_malloc, reserve_free,
+                                             reserve_realloc, reserve_strdup, reserve_calloc);
+    return rc == CURLE_OK ? 0 : -EIO;
 }
 
 void client_global_free(void)

@@ -31,7 +31,7 @@ static void fill_member(struct reader *reader, json_t *object, const struct sche
     size_t i;
     json_t *element;
     if (row->def != NULL && (row->flags & SCHEMA_LATER) == 0)
-        set_default(reader, object, key, json_loads(row->def, JSON_DECODE_ANY, NULL));
+        set_default(reader, object, key, json_make(row->def));
     json_t *value = json_object_get(object, key);
     if (json_is_object(value))
         fill(reader, value, row->path);

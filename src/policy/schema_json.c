@@ -188,7 +188,7 @@ static int put_rules(json_t *object, const struct schema_row *row)
 {
     int r = put(object, "type", type_names(row->types));
     if (row->def != NULL)
-        r |= put(object, "default", json_loads(row->def, JSON_DECODE_ANY, NULL));
+        r |= put(object, "default", json_make(row->def));
     if ((row->types & SCHEMA_STRING) != 0)
         r |= put_string_rules(object, row);
     if ((row->types & SCHEMA_STRINGS) != 0)

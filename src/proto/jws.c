@@ -314,15 +314,31 @@ static bool digest_signed(struct jws_verifier *verifier, enum jws_alg alg, struc
            EVP_DigestFinal_ex(verifier->digest_ctx, ret_digest, ret_len) == 1;
 }
 
-static bool is_signed(struct jws_verifier *verifier, struct str bytes, enum jws_alg alg,
-                      EVP_PKEY *key, struct str signature)
+/* Why OpenSSL did not say yes: the signature, or memory. Nobody is to be told that a good token is
+ * bad, as clients throw such a one away. Empties the queue of errors. */
+static enum jws_rc rc_of_errors(void)
+{
+    enum jws_rc rc = JWS_SIGNATURE;
+    for (unsigned long error = ERR_get_error(); error != 0; error = ERR_get_error())
+        if (ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE)
+            rc = JWS_NO_MEMORY;
+    return rc;
+}
+
+static enum jws_rc check_signature(struct jws_verifier *verifier, struct str bytes,
+                                   enum jws_alg alg, EVP_PKEY *key, struct str signature)
 {
     NOT_ZEROED uint8_t digest[EVP_MAX_MD_SIZE];
     unsigned len;
+    ERR_clear_error();
     EVP_PKEY_CTX *ctx = ready_ctx(verifier, alg, key);
-    return ctx != NULL && digest_signed(verifier, alg, bytes, digest, &len) &&
-           EVP_PKEY_verify(ctx, (const unsigned char *)signature.ptr, signature.len, digest, len) ==
-               1;
+    if (ctx == NULL || !digest_signed(verifier, alg, bytes, digest, &len)) {
+        ERR_clear_error();
+        return JWS_NO_MEMORY; /* neither has seen the signature */
+    }
+    if (EVP_PKEY_verify(ctx, (const unsigned char *)signature.ptr, signature.len, digest, len) == 1)
+        return JWS_OK;
+    return rc_of_errors();
 }
 
 enum jws_rc jws_verify(struct jws_verifier *verifier, const struct jws_parts *parts,
@@ -336,11 +352,8 @@ enum jws_rc jws_verify(struct jws_verifier *verifier, const struct jws_parts *pa
     if (base64url_decode(parts->signature, signature, sizeof(signature), &len) < 0 ||
         len != (size_t)EVP_PKEY_get_size(key->key))
         return JWS_SIGNATURE;
-    if (is_signed(verifier, parts->signed_bytes, alg, key->key,
-                  str_make((const char *)signature, len)))
-        return JWS_OK;
-    ERR_clear_error();
-    return JWS_SIGNATURE;
+    return check_signature(verifier, parts->signed_bytes, alg, key->key,
+                           str_make((const char *)signature, len));
 }
 
 const char *jws_library_version(void)

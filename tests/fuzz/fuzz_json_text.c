@@ -225,6 +225,25 @@ static void check_refused(struct str text, enum json_rc rc)
     json_decref(other);
 }
 
+/* ---- the tree ---- */
+
+/* json_parse() makes the tree that jansson's own reader makes, or has a reason not to. */
+static void check_tree(struct str text)
+{
+    const struct json_limits limits = {MAX_BYTES, MAX_DEPTH};
+    json_t *root = NULL;
+    json_t *other = load(text, 0);
+    unsigned line;
+    enum json_rc rc = json_parse(text, limits, &root, &line);
+    ORACLE((rc == JSON_RC_OK) == (root != NULL));
+    if (rc != JSON_RC_OK)
+        ORACLE(other == NULL || has_a_known_reason(text, rc));
+    else
+        ORACLE(other != NULL && json_equal(root, other));
+    json_decref(root);
+    json_decref(other);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct json_text_rules strict = {.limits = {MAX_BYTES, MAX_DEPTH}};
@@ -244,6 +263,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_accepted(text);
     else
         check_refused(text, rc);
+    check_tree(text);
     if (loose == JSON_RC_OK)
         check_reader(text, &lenient);
     uint64_t steps = size;
