@@ -71,8 +71,17 @@ struct log log_make(int fd, enum log_level level, enum log_format format);
 /* FD is the stream to the journal that JOURNAL_STREAM ("DEVICE:INODE", may be NULL) tells of: not
  * so when standard error was sent elsewhere meanwhile. */
 bool log_is_journal(int fd, const char *journal_stream);
+/* All lines go to FD from now on, those that wait included. */
+void log_move(struct log *log, int fd);
 /* Writes what is left (waiting up to a second) and frees. */
 void log_close(struct log *log);
+
+/* Opens PATH for appending, made with mode 0640 if it is not there. 0 or -errno, -EMEDIUMTYPE: it
+ * is no regular file. */
+int log_open_file(const char *path, int *ret_fd);
+/* Opens PATH anew in the place of FD: all loggers that share the descriptor, of whatever thread,
+ * write there from now on. 0, or -errno and FD as it was. */
+int log_reopen_file(const char *path, int fd);
 
 static inline bool log_enabled(const struct log *log, enum log_level level)
 {

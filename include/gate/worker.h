@@ -64,6 +64,7 @@ struct worker {
     struct list key_waiters;
     unsigned n_key_waiters;
     uint64_t stale_accepts;
+    uint64_t log_skipped;            /* access lines */
     char refused_id[TXN_ID_LEN + 1]; /* of the refusal that is being written */
     struct timer drain_timer;
     struct timer trim_timer;

@@ -70,6 +70,7 @@ struct metrics {
     atomic_ullong accept_faults;
     atomic_ullong stale_accepts; /* tokens accepted with keys past their refresh */
     atomic_ullong log_lost;
+    atomic_ullong log_skipped; /* access lines that log.access.sample left out */
     atomic_uint connections;
     atomic_uint streams;
     atomic_uint key_waiters;

@@ -231,6 +231,9 @@ struct config_data {
     enum log_level log_level;
     bool log_format_set; /* false: json unless stderr is a terminal */
     enum log_format log_format;
+    struct str log_file;        /* absent: standard error */
+    uint64_t access_threshold;  /* of base/sample.h, for successes; 0: all are written */
+    int64_t access_slow_us;     /* longer ones are always written; INT64_MAX: no matter how long */
     const struct str *insecure; /* names of the switches that are on, to be printed at start */
     size_t n_insecure;
     struct str session_secret; /* absent: random at start */

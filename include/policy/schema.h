@@ -23,6 +23,7 @@
 #define SCHEMA_ARRAY 0x20U   /* its elements have a row of their own, PATH[] */
 #define SCHEMA_STRINGS 0x40U /* an array of different strings of the row's unit */
 #define SCHEMA_SCALARS 0x80U /* an array of different strings, numbers and booleans */
+#define SCHEMA_RATIO 0x100U  /* a number from 0 to 1 */
 
 /* What the strings of a row mean. */
 enum schema_unit {

@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -46,6 +47,13 @@ struct log log_make(int fd, enum log_level level, enum log_format format)
                         .due_bytes = LOG_BATCH_BYTES};
 }
 
+void log_move(struct log *log, int fd)
+{
+    log->fd = fd;
+    log->target = target_of(fd);
+    log->torn = false;
+}
+
 bool log_is_journal(int fd, const char *journal_stream)
 {
     struct stat st;
@@ -56,6 +64,32 @@ bool log_is_journal(int fd, const char *journal_stream)
     return str_is_set(inode) && str_split(&inode, ':', &device) && str_is_set(inode) &&
            str_to_u64(device, UINT64_MAX, &dev) == 0 && str_to_u64(inode, UINT64_MAX, &ino) == 0 &&
            fstat(fd, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
+}
+
+int log_open_file(const char *path, int *ret_fd)
+{
+    struct stat st;
+    /* not to wait for a reader, should it be a FIFO */
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640);
+    if (fd < 0)
+        return errno == ENXIO ? -EMEDIUMTYPE : -errno;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        (void)close(fd);
+        return -EMEDIUMTYPE;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+int log_reopen_file(const char *path, int fd)
+{
+    int fresh;
+    int r = log_open_file(path, &fresh);
+    if (r < 0)
+        return r;
+    r = dup3(fresh, fd, O_CLOEXEC) < 0 ? -errno : 0;
+    (void)close(fresh);
+    return r;
 }
 
 void log_append_time(struct log_stamp *stamp, const struct clock *when, struct buf *out)

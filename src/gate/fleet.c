@@ -114,8 +114,9 @@ static void say_audit_head(struct fleet *fleet)
 }
 
 /* After a rotation; the head of the chain goes into the log, as a witness outside of the file. */
-static void reopen_audit(struct fleet *fleet)
+static void reopen_files(struct fleet *fleet)
 {
+    fleet_reopen_log(fleet);
     if (fleet->audit == NULL)
         return;
     say_audit_head(fleet);
@@ -129,9 +130,11 @@ static void on_signal(struct watch *watch, uint32_t events)
     (void)events;
     while (read(fleet->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo == SIGHUP && !fleet->draining) {
-            reopen_audit(fleet);
+            reopen_files(fleet);
             fleet_reload(fleet);
         }
+        if (info.ssi_signo == SIGUSR1)
+            reopen_files(fleet);
         if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
             on_stop_signal(fleet);
     }
@@ -143,6 +146,7 @@ static int open_signals(struct fleet *fleet)
     sigset_t set;
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGHUP);
+    (void)sigaddset(&set, SIGUSR1);
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);
     (void)signal(SIGPIPE, SIG_IGN);
@@ -157,17 +161,6 @@ static int open_signals(struct fleet *fleet)
 }
 
 /* ---- start ---- */
-
-static struct log make_log(const struct config_data *data, const struct service *service)
-{
-    bool terminal = isatty(STDERR_FILENO) == 1;
-    enum log_format format = terminal ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON;
-    struct log log =
-        log_make(STDERR_FILENO, data->log_level, data->log_format_set ? data->log_format : format);
-    log.colour = terminal && log.format == LOG_FORMAT_TEXT;
-    log.priority = log_is_journal(STDERR_FILENO, service->journal);
-    return log;
-}
 
 static const char *audit_fault_text(int fault)
 {
@@ -238,9 +231,8 @@ static int start_workers(struct fleet *fleet)
         if (fleet->metrics[i] == NULL)
             return -ENOMEM;
         fleet->n_workers++;
-        struct log log = log_make(fleet->log.fd, fleet->log.level, fleet->log.format);
-        log.colour = fleet->log.colour;
-        log.priority = fleet->log.priority;
+        struct log log = fleet_make_log(data, &fleet->options.service);
+        log_move(&log, fleet->log_fd);
         int r = worker_init(&fleet->workers[i], &(struct worker_options){
                                                     .snapshot = fleet->snapshot,
                                                     .metrics = fleet->metrics[i],
@@ -295,6 +287,8 @@ static int start(struct fleet *fleet)
     fleet_service_open(fleet);
     int r = open_signals(fleet);
     if (r == 0)
+        r = fleet_open_log(fleet);
+    if (r == 0)
         r = fleet_inherit(fleet);
     if (r == 0)
         r = fleet_open_listeners(fleet);
@@ -313,6 +307,8 @@ static int start(struct fleet *fleet)
         r = start_workers(fleet);
     if (r == 0)
         r = fleet_service_started(fleet);
+    if (r == 0)
+        fleet_use_log(fleet);
     if (r == 0)
         say_started(fleet);
     if (r == 0) /* keys of the disk may be young enough */
@@ -369,7 +365,8 @@ int fleet_run(const struct fleet_options *options)
 {
     struct fleet fleet = {
         .options = *options,
-        .log = make_log(config_get(options->config), &options->service),
+        .log = fleet_make_log(config_get(options->config), &options->service),
+        .log_fd = STDERR_FILENO,
         .start_config = config_ref(options->config),
         .signal_fd = -1,
         .admin_socket = {.fd = -1},
@@ -390,6 +387,6 @@ int fleet_run(const struct fleet_options *options)
     if (r == 0)
         LOG(&fleet.log, &now, LOG_LEVEL_INFO, "stopped", LOG_BOOL("clean", true));
     client_global_free();
-    log_close(&fleet.log);
+    fleet_close_log(&fleet);
     return r;
 }

@@ -22,6 +22,7 @@ struct listen_socket {
 struct fleet {
     struct fleet_options options;
     struct log log;
+    int log_fd; /* of the workers, and ours once all is started; that of log.file, or stderr */
     struct loop *loop;
     struct mailbox *mailbox;
     struct client_pool *clients;
@@ -90,6 +91,13 @@ void fleet_service_reloading(struct fleet *fleet);
 void fleet_service_reloaded(struct fleet *fleet, bool ok);
 void fleet_service_stopping(struct fleet *fleet);
 void fleet_service_close(struct fleet *fleet);
+
+/* fleet_log.c */
+struct log fleet_make_log(const struct config_data *data, const struct service *service);
+int fleet_open_log(struct fleet *fleet);
+void fleet_use_log(struct fleet *fleet);
+void fleet_reopen_log(struct fleet *fleet);
+void fleet_close_log(struct fleet *fleet);
 
 /* fleet_key_cache.c */
 int fleet_open_key_cache(struct fleet *fleet);

@@ -237,6 +237,7 @@ static void publish_counters(struct worker *worker)
     METRICS_SET(metrics, cache_evictions, cache.evictions);
     METRICS_SET(metrics, stale_accepts, worker->stale_accepts);
     METRICS_SET(metrics, key_waiters, worker->n_key_waiters);
+    METRICS_SET(metrics, log_skipped, worker->log_skipped);
     METRICS_SET(metrics, log_lost, worker->log.dropped_total);
     METRICS_SET(metrics, upstream_connects, upstream_engine_stats(worker->engine).connects);
     METRICS_SET(metrics, upstream_reuses, upstream_engine_stats(worker->engine).reuses);

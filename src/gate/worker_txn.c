@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The life of a transaction: from the server's callbacks through the stages to its one log line. */
+#include "base/sample.h"
 #include "gate/relay.h"
 #include "gate/reply.h"
 #include "gate/stages.h"
@@ -114,6 +115,26 @@ static const struct txn_decision *only_decision(const struct txn *txn)
     return txn->n_decisions == 1 ? &txn->decisions[0] : NULL;
 }
 
+/* Went well, for the client and for us. */
+static bool is_success(const struct txn *txn, unsigned status)
+{
+    return status < 400 && (txn->is_document || strcmp(txn->reason, "ok") == 0);
+}
+
+/* A stream that the client opened by GET lasts as long as it lasts. */
+static bool is_slow(const struct txn *txn, int64_t duration_us)
+{
+    return duration_us > txn->snapshot->data->access_slow_us && txn->request.method != METHOD_GET;
+}
+
+/* Its line is written: always, or by chance, which the id decides. */
+static bool is_logged(const struct txn *txn, unsigned status, int64_t duration_us)
+{
+    const uint64_t threshold = txn->snapshot->data->access_threshold;
+    return threshold == 0 || !is_success(txn, status) || is_slow(txn, duration_us) ||
+           sample_keeps(threshold, sample_bits_of_hex(str_make(txn->id, TXN_ID_LEN)));
+}
+
 /* One line per request, one count: from the reap step, when everything is over. */
 static void txn_report(struct txn *txn)
 {
@@ -130,6 +151,10 @@ static void txn_report(struct txn *txn)
     metrics_request(worker->metrics, label, status, txn->reason, duration_us);
     count_tools(txn, label);
     txn_audit(txn, duration_us);
+    if (!is_logged(txn, status, duration_us)) {
+        worker->log_skipped++;
+        return;
+    }
     LOG(&worker->log, clock, LOG_LEVEL_INFO, "request", LOG_CSTR("request_id", txn->id),
         LOG_STR("client_ip", txn->client_ip), LOG_STR("method", method_name(txn->request.method)),
         LOG_STR("path", txn->request.path),

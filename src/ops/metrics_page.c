@@ -316,6 +316,8 @@ static const struct simple_metric simple_metrics[] = {
      "Accepting failed, for want of descriptors or memory.", WIDE(accept_faults)},
     {"portcullis_log_lines_lost_total", "counter", "Log lines that stderr did not take.",
      WIDE(log_lost)},
+    {"portcullis_log_lines_skipped_total", "counter",
+     "Lines of successful requests that log.access.sample left out.", WIDE(log_skipped)},
     {"portcullis_requests_unslotted_total", "counter",
      "Requests missing in portcullis_requests_total for want of room.", WIDE(unslotted)},
     {"portcullis_connections", "gauge", "Open client connections.", NARROW(connections)},

@@ -2,6 +2,7 @@
 #include "policy/build_int.h"
 
 #include "base/err.h"
+#include "base/sample.h"
 #include "policy/value_int.h"
 
 #define MIN_SECRET_BYTES 32
@@ -139,6 +140,16 @@ static void build_limits(struct reader *reader, json_t *root, struct config_data
             "one of them");
 }
 
+static void build_access(struct reader *reader, const json_t *log, struct config_data *data)
+{
+    const json_t *access = json_object_get(log, "access");
+    const json_t *sample = json_object_get(access, "sample");
+    int64_t slow_ms = reader_duration_ms(reader, access, "slow");
+    data->access_threshold =
+        json_is_number(sample) ? sample_threshold(json_number_value(sample)) : 0;
+    data->access_slow_us = slow_ms > 0 ? slow_ms * 1000 : INT64_MAX;
+}
+
 static void build_log(struct reader *reader, json_t *root, struct config_data *data)
 {
     static const struct str levels[] = {
@@ -155,6 +166,20 @@ static void build_log(struct reader *reader, json_t *root, struct config_data *d
             data->log_level = (enum log_level)i;
     data->log_format_set = str_is_set(format);
     data->log_format = str_eq(format, STR("text")) ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON;
+    struct str file = reader_member(reader, log, "file");
+    if (str_is_set(file) && file.len > 0)
+        data->log_file = reader_path(reader, file);
+    build_access(reader, log, data);
+}
+
+/* Two writers in one file would break the chain of the audit log. */
+static void check_log_file(struct reader *reader, const struct config_data *data)
+{
+    struct place top = {0};
+    struct place place = PLACE_KEY(&top, STR("log"));
+    struct place at = PLACE_KEY(&place, STR("file"));
+    if (str_is_set(data->log_file) && str_eq(data->log_file, data->audit.file))
+        reader_error(reader, &at, "is the same file as audit.file; write another one");
 }
 
 /* Who can guess it can make session ids of others. */
@@ -216,6 +241,7 @@ void build_document(struct reader *reader, json_t *root, struct config_data *ret
     build_insecure(reader, root, ret_data);
     build_session_secret(reader, root, ret_data);
     build_audit(reader, root, ret_data);
+    check_log_file(reader, ret_data);
     ret_data->workers = reader_number(root, "workers");
     build_issuers(reader, root, ret_data);
     build_routes(reader, root, ret_data);

@@ -44,9 +44,9 @@ static unsigned type_bit(const json_t *value)
     case JSON_STRING:
         return SCHEMA_STRING;
     case JSON_INTEGER:
-        return SCHEMA_INTEGER;
+        return SCHEMA_INTEGER | SCHEMA_RATIO;
     case JSON_REAL:
-        return 0;
+        return SCHEMA_RATIO;
     case JSON_TRUE:
     case JSON_FALSE:
         return SCHEMA_BOOLEAN;
@@ -65,6 +65,7 @@ static void report_type(struct reader *reader, const struct schema_row *row, jso
     } names[] = {
         {SCHEMA_STRING, check_unit_text(row->unit)},
         {SCHEMA_INTEGER, "a whole number"},
+        {SCHEMA_RATIO, "a number from 0 to 1"},
         {SCHEMA_BOOLEAN, "true or false"},
         {SCHEMA_OBJECT, "an object"},
         {SCHEMA_ARRAY, "an array"},
@@ -269,6 +270,9 @@ static void check_value(struct reader *reader, const struct schema_row *row, jso
         check_string(reader, row, value, place);
     } else if (type == SCHEMA_INTEGER) {
         check_range(reader, row, json_integer_value(value), place);
+    } else if (type == SCHEMA_RATIO) {
+        if (json_number_value(value) < 0 || json_number_value(value) > 1)
+            reader_error(reader, place, "must be from 0 to 1");
     } else if (type == SCHEMA_STRINGS) {
         check_count(reader, row, json_array_size(value), place);
         check_strings(reader, row, value, place);

@@ -26,11 +26,9 @@ static json_t *type_names(unsigned types)
         unsigned bits;
         const char *name;
     } names[] = {
-        {SCHEMA_STRING, "string"},
-        {SCHEMA_INTEGER, "integer"},
-        {SCHEMA_BOOLEAN, "boolean"},
-        {SCHEMA_OBJECT, "object"},
-        {SCHEMA_ARRAY | SCHEMA_STRINGS | SCHEMA_SCALARS, "array"},
+        {SCHEMA_STRING, "string"}, {SCHEMA_INTEGER, "integer"},
+        {SCHEMA_RATIO, "number"},  {SCHEMA_BOOLEAN, "boolean"},
+        {SCHEMA_OBJECT, "object"}, {SCHEMA_ARRAY | SCHEMA_STRINGS | SCHEMA_SCALARS, "array"},
         {SCHEMA_NULL, "null"},
     };
     CLEANUP(json_unref) json_t *list = json_array();
@@ -160,6 +158,8 @@ static int put_limit(json_t *object, const char *key, int64_t value)
 static int put_range(json_t *object, const struct schema_row *row)
 {
     int r = 0;
+    if ((row->types & SCHEMA_RATIO) != 0)
+        r |= put(object, "minimum", json_integer(0)) | put(object, "maximum", json_integer(1));
     if ((row->types & SCHEMA_INTEGER) != 0) {
         r |= put_limit(object, "minimum", row->min);
         r |= put_limit(object, "maximum", row->max);

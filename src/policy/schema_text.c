@@ -52,6 +52,7 @@ int schema_write_type(const struct schema_row *row, struct buf *out)
     } words[] = {
         {SCHEMA_STRING, "", unit_name(row->unit)},
         {SCHEMA_INTEGER, "", row->unit == UNIT_SIZE ? "bytes" : "number"},
+        {SCHEMA_RATIO, "", "0 to 1"},
         {SCHEMA_BOOLEAN, "", "true or false"},
         {SCHEMA_OBJECT, "", "object"},
         {SCHEMA_ARRAY, "", "list"},

@@ -409,6 +409,62 @@ static void log_flush_survives_a_descriptor_that_is_gone(void **state)
     (void)close(ends.in);
 }
 
+static void log_reopen_file_moves_all_loggers_of_the_descriptor(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/portcullis-log-XXXXXX";
+    char path[64];
+    char moved[64];
+    char text[8192];
+    int fd = -1;
+    struct stat st;
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(path, sizeof(path), "%s/log", folder);
+    (void)snprintf(moved, sizeof(moved), "%s/log.1", folder);
+    assert_int_equal(log_open_file(path, &fd), 0);
+    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_mode & 0137, 0);
+    struct log one = log_make(STDERR_FILENO, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    struct log two = log_make(fd, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    LOG(&one, &moment, LOG_LEVEL_INFO, "waits", LOG_INT("i", 1));
+    log_move(&one, fd);
+    log_flush(&one);
+    assert_int_equal(rename(path, moved), 0);
+    LOG(&two, &moment, LOG_LEVEL_INFO, "late", LOG_INT("i", 2)); /* the old file is still open */
+    log_flush(&two);
+    assert_int_equal(log_reopen_file(path, fd), 0);
+    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    LOG(&one, &moment, LOG_LEVEL_INFO, "one", LOG_INT("i", 3));
+    LOG(&two, &moment, LOG_LEVEL_INFO, "two", LOG_INT("i", 4));
+    log_close(&one);
+    log_close(&two);
+
+    static const char *const lines[2][2] = {{"waits i=1\n", "late i=2\n"},
+                                            {"one i=3\n", "two i=4\n"}};
+    for (int i = 0; i < 2; i++) {
+        int in = open(i == 0 ? moved : path, O_RDONLY);
+        ssize_t n = read(in, text, sizeof(text) - 1);
+        assert_true(n > 0);
+        text[n] = '\0';
+        assert_non_null(strstr(text, lines[i][0]));
+        assert_true(strstr(text, lines[i][1]) > strstr(text, lines[i][0]));
+        assert_null(strstr(text, lines[1 - i][0]));
+        (void)close(in);
+    }
+    assert_int_equal(unlink(moved), 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(log_reopen_file(path, fd), -EMEDIUMTYPE); /* nobody reads, and nobody waits */
+    assert_int_equal(log_reopen_file(folder, fd), -EISDIR);
+    assert_int_equal(log_reopen_file("/dev/null", fd), -EMEDIUMTYPE);
+    assert_int_equal(log_reopen_file("/nonexistent/log", fd), -ENOENT);
+    assert_int_equal(write(fd, "x", 1), 1); /* as it was */
+    (void)close(fd);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 /* A disk that is full takes a part of a line, then nothing, and later has room again. */
 static void log_counts_the_lines_that_a_full_disk_did_not_take(void **state)
 {
@@ -458,6 +514,7 @@ int main(void)
         cmocka_unit_test(log_is_due_again_with_the_next_batch_when_nobody_reads),
         cmocka_unit_test(log_flush_leaves_the_flags_of_the_descriptor_alone),
         cmocka_unit_test(log_flush_writes_a_batch_to_a_file_at_once),
+        cmocka_unit_test(log_reopen_file_moves_all_loggers_of_the_descriptor),
         cmocka_unit_test(log_counts_the_lines_that_a_full_disk_did_not_take),
         cmocka_unit_test(log_flush_survives_a_descriptor_that_is_gone),
     };

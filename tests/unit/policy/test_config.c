@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sys/un.h>
 
+#include "base/sample.h"
 #include "policy/fixture.h"
 
 static void assert_str(struct str actual, const char *expected)
@@ -32,6 +33,9 @@ static void config_of_two_facts_has_safe_defaults(void **state)
     assert_int_equal(data->jwks.max_stale_ms, 3600000);
     assert_false(str_is_set(data->jwks.cache_dir));
     assert_int_equal(data->jwks.cache_max_age_ms, 0);
+    assert_false(str_is_set(data->log_file));
+    assert_int_equal(data->access_threshold, 0);
+    assert_int_equal(data->access_slow_us, 1000000);
     assert_int_equal(data->jwks.timeout_ms, 5000);
     assert_int_equal(data->limits.header_bytes, 32768);
     assert_int_equal(data->limits.token_bytes, 16384);
@@ -176,7 +180,8 @@ static void config_reads_every_key_that_is_set(void **state)
         "\"cache_max_age\": \"1441m\"}, \"clock_skew\": \"0s\","
         "\"trusted_proxies\": [\"10.0.0.0/8\", \"::1\"], \"limits\": {\"header\": 65536,"
         "\"token\": \"8KiB\", \"connections\": 100, \"client_timeout\": \"1500ms\"},"
-        "\"log\": {\"level\": \"debug\", \"format\": \"text\"}, \"insecure\": {\"http_issuer\": "
+        "\"log\": {\"level\": \"debug\", \"format\": \"text\", \"file\": \"log/gate.log\","
+        "\"access\": {\"sample\": 0.25, \"slow\": \"2s\"}}, \"insecure\": {\"http_issuer\": "
         "true},"
         "\"routes\": [{\"resource\": \"https://h.example/\", \"name\": \"Name\", \"upstream\": {"
         "\"url\": \"https://u.example/\", \"idle_timeout\": \"1m\", \"max_connections\": 5,"
@@ -200,6 +205,9 @@ static void config_reads_every_key_that_is_set(void **state)
     assert_int_equal(data->jwks.refresh_ms, 60000);
     assert_str(data->jwks.cache_dir, "/etc/policy/keys");
     assert_int_equal(data->jwks.cache_max_age_ms, 1441 * 60000);
+    assert_str(data->log_file, "/etc/policy/log/gate.log");
+    assert_int_equal(data->access_threshold, sample_threshold(0.25));
+    assert_int_equal(data->access_slow_us, 2000000);
     assert_int_equal(data->clock_skew_s, 0);
     assert_int_equal(data->n_trusted_proxies, 2);
     assert_int_equal(data->trusted_proxies[0].prefix, 104);

@@ -58,7 +58,7 @@ static void schema_defaults_are_json_of_the_right_type(void **state)
         [JSON_OBJECT] = SCHEMA_OBJECT,
         [JSON_ARRAY] = SCHEMA_ARRAY | SCHEMA_STRINGS,
         [JSON_STRING] = SCHEMA_STRING,
-        [JSON_INTEGER] = SCHEMA_INTEGER,
+        [JSON_INTEGER] = SCHEMA_INTEGER | SCHEMA_RATIO,
         [JSON_REAL] = 0,
         [JSON_TRUE] = SCHEMA_BOOLEAN,
         [JSON_FALSE] = SCHEMA_BOOLEAN,
