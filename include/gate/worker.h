@@ -57,7 +57,11 @@ struct worker {
     struct buf audit_record; /* the one that is being written */
     struct log_stamp audit_stamp;
     struct log log;
-    struct timer log_timer; /* for lines that wait */
+    struct timer log_timer;       /* for lines that wait */
+    struct config *start_config;  /* whose addresses LISTEN_FDS are, in its order */
+    int *listen_fds;              /* not ours, but the list */
+    int64_t handshake_log_due_ms; /* failed handshakes are told once a second */
+    uint64_t handshakes_untold;
     struct rng rng;
     struct list txns;
     struct list marked;
@@ -84,8 +88,7 @@ struct worker_options {
     struct metrics *metrics;
     struct audit *audit;   /* NULL: off; outlives the worker */
     struct log log;        /* this worker's own */
-    const int *listen_fds; /* stay the caller's */
-    size_t n_listen_fds;
+    const int *listen_fds; /* one for each address of the snapshot's policy; stay the caller's */
     uint32_t max_connections;
     struct worker_letters letters;
 };

@@ -3,12 +3,21 @@
 #ifndef NET_LISTEN_H
 #define NET_LISTEN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
+/* What a unix socket's file is like. */
+struct listen_options {
+    bool has_mode; /* else the umask decides */
+    unsigned mode; /* from the moment the file is there */
+};
+
 /* A listening, non-blocking, close-on-exec socket on ADDR; the caller closes *RET_FD. A unix socket
- * whose file is left over from a dead process is replaced; one that answers is not. 0 or -errno. */
-int listen_open(const struct sockaddr_storage *addr, socklen_t addr_len, int *ret_fd);
+ * whose file is left over from a dead process is replaced; one that answers is not. OPTIONS may be
+ * NULL. With a mode, files that other threads make in this moment get it, too. 0 or -errno. */
+int listen_open(const struct sockaddr_storage *addr, socklen_t addr_len,
+                const struct listen_options *options, int *ret_fd);
 /* Closes, and removes the file of a unix socket. */
 void listen_close(int fd, const struct sockaddr_storage *addr);
 

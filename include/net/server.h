@@ -26,6 +26,7 @@
 #include "base/str.h"
 #include "net/loop.h"
 #include "proto/http1_response.h"
+#include "proto/tls.h"
 
 struct server;
 struct exchange;
@@ -80,6 +81,9 @@ struct server_handler {
     /* Bytes that are no acceptable request, or a head that did not come in time (status 408). */
     void (*refused)(void *ctx, struct str peer, unsigned status, const char *reason,
                     const char *description, struct reply *ret_reply);
+    /* A TLS handshake is over: OUTCOME is that of tls_outcome(), or "timeout". Not for peers that
+     * never said anything. Needed with a listener that has TLS. */
+    void (*handshake)(void *ctx, struct str peer, const char *outcome);
 };
 
 struct server_options {
@@ -87,8 +91,8 @@ struct server_options {
     void *ctx;
     size_t header_bytes;       /* limit of a request head */
     uint32_t max_connections;  /* accepting stops there; at least 1 */
-    int64_t client_timeout_ms; /* for a head, for a body (plus 1 s per 16 KiB), between requests,
-                                  and for a reader that takes nothing */
+    int64_t client_timeout_ms; /* for a handshake, for a head, for a body (plus 1 s per 16 KiB),
+                                  between requests, and for a reader that takes nothing */
 };
 
 struct server_stats {
@@ -103,8 +107,12 @@ struct server *server_new(struct loop *loop, const struct server_options *option
 /* Cuts what is still open, with end() for every exchange. */
 struct server *server_free(struct server *server);
 
-/* Accepts on FD, a listening non-blocking socket that stays the caller's. 0 or -errno. */
-int server_listen(struct server *server, int fd);
+/* Accepts on FD, a listening non-blocking socket that stays the caller's. Connections speak TLS
+ * when there is a context, of which a reference is taken. 0 or -errno. */
+int server_listen(struct server *server, int fd, struct tls_context *tls);
+/* New connections on FD, which speaks TLS already, use another context; those that are there
+ * go on as they are. */
+void server_set_tls(struct server *server, int fd, struct tls_context *tls);
 /* Accepts what is queued, then stops accepting, closes idle connections, and lets the others end
  * after their reply. */
 void server_drain(struct server *server);

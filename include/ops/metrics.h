@@ -18,6 +18,7 @@
 #define METRICS_SLOTS 1024    /* different (route, status, reason) of one worker */
 #define METRICS_BUCKETS 14
 #define METRICS_TOOLS 256          /* different (route, tool) of one worker */
+#define METRICS_HANDSHAKES 16      /* different results of TLS handshakes */
 #define METRICS_TOOL_NAME_BYTES 64 /* longer names are cut, and end in "..." */
 
 struct audit_stats; /* ops/audit.h */
@@ -50,7 +51,8 @@ struct metrics_tool {
 
 struct metrics {
     struct metrics_slot slots[METRICS_SLOTS];
-    atomic_ullong unslotted; /* requests that found no slot */
+    atomic_ullong unslotted;                            /* requests that found no slot */
+    struct metrics_slot handshakes[METRICS_HANDSHAKES]; /* of TLS; REASON is the result */
     struct {
         atomic_ullong buckets[METRICS_BUCKETS + 1];
         atomic_ullong sum_us;
@@ -79,6 +81,8 @@ struct metrics {
 /* One finished request. REASON is static text ("ok", "wrong_audience", ...). */
 void metrics_request(struct metrics *metrics, size_t route, unsigned status, const char *reason,
                      int64_t duration_us);
+/* One TLS handshake that is over. RESULT is static text ("full", "version", ...). */
+void metrics_handshake(struct metrics *metrics, const char *result);
 /* One decision about a call of TOOL, any bytes. Only an allowed call gives a tool a row of its own,
  * so that strangers cannot fill the table with names they make up: a denied call of a tool without
  * one, and every tool past METRICS_TOOLS, is counted as the tool "other". */
@@ -98,6 +102,12 @@ struct metrics_issuer {
     uint64_t fetches_failed;
 };
 
+/* What the page says about the certificates of one address. */
+struct metrics_certificate {
+    struct str address;
+    int64_t expires_s; /* wall clock */
+};
+
 struct metrics_page {
     const struct metrics_labels *labels;
     struct metrics *const *workers;
@@ -106,6 +116,8 @@ struct metrics_page {
     size_t n_issuers;
     bool has_key_cache;
     uint64_t key_cache_failures;
+    const struct metrics_certificate *certificates; /* none: there is no TLS */
+    size_t n_certificates;
     const struct audit_stats *audit; /* NULL: there is no audit log */
     const char *version;
     int64_t started_s; /* wall clock */

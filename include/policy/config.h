@@ -27,12 +27,17 @@
 #define CONFIG_MAX_RULES 1000 /* of one route */
 #define CONFIG_MAX_TESTS 10000
 
+struct tls_context;
+
 /* Where to listen: a TCP address, a unix socket, or a socket that the service manager opened. */
 struct listen_address {
     struct str text;    /* as written in the policy, for messages */
     struct str fd_name; /* "fd:NAME": there is no address then; else absent */
     struct sockaddr_storage addr;
     socklen_t addr_len;
+    bool has_mode; /* of a unix socket's file; without it the umask decides */
+    unsigned mode;
+    struct tls_context *tls; /* the config's; NULL: plain */
 };
 
 struct cidr {
@@ -252,6 +257,7 @@ struct config_sources {
     const char *credentials_directory; /* NULL: $cred() is an error */
     void *ctx;
     unsigned cpus; /* default of workers */
+    int64_t now_s; /* the wall clock, for certificates; 0: not looked at */
 };
 /* What a fault of read_file() means to people: "is no regular file". */
 const char *config_fault_text(int fault);
@@ -268,6 +274,9 @@ int config_parse(struct str text, const char *base_dir, const struct config_sour
                  struct diag *diag, struct config **ret_config);
 
 const struct config_data *config_get(const struct config *config);
+/* The certificates of the listening ADDRESS, as written; NULL when it is not there, or plain. The
+ * config's. */
+struct tls_context *config_tls_of(const struct config_data *data, struct str address);
 /* Thread-safe counting. config_unref() takes NULL, wipes secrets with the last reference, returns
  * NULL. */
 struct config *config_ref(struct config *config);

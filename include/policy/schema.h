@@ -43,6 +43,7 @@ enum schema_unit {
     UNIT_CLAIM,
     UNIT_GLOB,       /* see policy/rules.h */
     UNIT_PERMISSION, /* a scope, with {name} in it */
+    UNIT_MODE,       /* of a file: "0660" */
     UNIT_PEM,        /* text with line breaks, no path */
     UNIT_ANY,        /* not looked at: an object of any members, or a key of a later release */
 };

@@ -239,7 +239,6 @@ static int start_workers(struct fleet *fleet)
                                                     .audit = fleet->audit,
                                                     .log = log,
                                                     .listen_fds = listen_fds,
-                                                    .n_listen_fds = fleet->n_listens,
                                                     .max_connections = connections,
                                                     .letters = {.want_keys = on_want_keys,
                                                                 .drain_begun = on_drain_begun,
@@ -268,7 +267,9 @@ static void say_started(struct fleet *fleet)
     for (size_t i = 0; i < data->n_listens; i++)
         LOG(&fleet->log, clock, LOG_LEVEL_INFO, "listening",
             LOG_STR("address", data->listens[i].text),
+            LOG_BOOL("tls", data->listens[i].tls != NULL),
             LOG_CSTR("from", fleet->listens[i].inherited ? "the service manager" : NULL));
+    fleet_say_certificates(fleet);
     for (size_t i = 0; i < data->n_insecure; i++)
         LOG(&fleet->log, clock, LOG_LEVEL_WARN, "insecure_switch_is_on",
             LOG_STR("switch", data->insecure[i]));

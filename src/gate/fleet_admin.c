@@ -30,7 +30,11 @@ static void add_issuer(const struct fleet *fleet, size_t i, struct metrics_issue
 static void answer_metrics(struct fleet *fleet, struct reply *reply)
 {
     struct metrics_issuer *issuers = calloc(fleet->n_keepers + 1, sizeof(*issuers));
-    if (issuers == NULL) {
+    struct metrics_certificate *certificates =
+        calloc(config_get(fleet->start_config)->n_listens, sizeof(*certificates));
+    if (issuers == NULL || certificates == NULL) {
+        free(issuers);
+        free(certificates);
         reply->status = 503;
         return;
     }
@@ -48,6 +52,8 @@ static void answer_metrics(struct fleet *fleet, struct reply *reply)
         .n_issuers = fleet->n_keepers,
         .has_key_cache = fleet->key_cache != NULL,
         .key_cache_failures = fleet->key_cache_failures,
+        .certificates = certificates,
+        .n_certificates = fleet_certificates(fleet, certificates),
         .version = PORTCULLIS_VERSION,
         .started_s = fleet->started_s,
         .reloads_ok = fleet->reloads_ok,
@@ -59,6 +65,7 @@ static void answer_metrics(struct fleet *fleet, struct reply *reply)
     (void)reply_add(reply, STR("Content-Type"), STR("text/plain; version=0.0.4"));
     (void)reply_add(reply, STR("Cache-Control"), STR("no-store"));
     free(issuers);
+    free(certificates);
 }
 
 static void answer_text(struct reply *reply, unsigned status, struct str text)
@@ -148,7 +155,8 @@ int fleet_open_admin(struct fleet *fleet)
                                                .max_connections = ADMIN_CONNECTIONS,
                                                .client_timeout_ms = ADMIN_TIMEOUT_MS,
                                            });
-    return fleet->admin != NULL ? server_listen(fleet->admin, fleet->admin_socket.fd) : -ENOMEM;
+    return fleet->admin != NULL ? server_listen(fleet->admin, fleet->admin_socket.fd, NULL)
+                                : -ENOMEM;
 }
 
 void fleet_close_admin(struct fleet *fleet)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Private parts of the fleet: fleet.c (start, signals, drain), fleet_listen.c (listening sockets),
- * fleet_keys.c (keepers, snapshots, reload), fleet_admin.c (/healthz, /readyz, /metrics),
- * fleet_service.c (what the service manager hears). */
+ * fleet_keys.c (keepers, snapshots, reload), fleet_tls.c (certificates), fleet_admin.c (/healthz,
+ * /readyz, /metrics), fleet_service.c (what the service manager hears). */
 #ifndef GATE_FLEET_INT_H
 #define GATE_FLEET_INT_H
 
@@ -52,7 +52,7 @@ struct fleet {
     struct jwks_cache *key_cache; /* NULL: off */
     uint64_t key_cache_failures;  /* writes to it */
     bool key_cache_failing;       /* said so in the log */
-    struct audit *audit; /* NULL: off */
+    struct audit *audit;          /* NULL: off */
     struct timer audit_timer;
     bool audit_failing; /* said so in the log */
     struct notify notify;
@@ -114,6 +114,12 @@ void fleet_want_keys(struct fleet *fleet, const struct jwks_status *status);
 void fleet_say_ready(struct fleet *fleet);
 /* Every issuer has keys that may be used. */
 bool fleet_has_all_keys(const struct fleet *fleet);
+
+/* fleet_tls.c */
+/* What new connections get now; RET has room for one of each address. Returns how many. */
+size_t fleet_certificates(const struct fleet *fleet, struct metrics_certificate *ret);
+/* The same, into the log. */
+void fleet_say_certificates(struct fleet *fleet);
 
 /* fleet_admin.c */
 int fleet_open_admin(struct fleet *fleet);

@@ -203,12 +203,19 @@ static int adopt_config(struct fleet *fleet, struct config *config)
     return 0;
 }
 
+/* Certificates may change: the workers take new ones. */
+static bool same_listen(const struct listen_address *a, const struct listen_address *b)
+{
+    return str_eq(a->text, b->text) && (a->tls != NULL) == (b->tls != NULL) &&
+           a->has_mode == b->has_mode && a->mode == b->mode;
+}
+
 static bool same_listens(const struct config_data *a, const struct config_data *b)
 {
     if (a->n_listens != b->n_listens)
         return false;
     for (size_t i = 0; i < a->n_listens; i++)
-        if (!str_eq(a->listens[i].text, b->listens[i].text))
+        if (!same_listen(&a->listens[i], &b->listens[i]))
             return false;
     return true;
 }
@@ -283,7 +290,9 @@ static int reload(struct fleet *fleet)
 {
     struct diag diag = {0};
     struct config *config = NULL;
-    int r = config_load(fleet->options.policy_path, &fleet->options.sources, &diag, &config);
+    struct config_sources sources = fleet->options.sources;
+    sources.now_s = clock_wall_s(loop_clock(fleet->loop));
+    int r = config_load(fleet->options.policy_path, &sources, &diag, &config);
     log_findings(fleet, &diag);
     diag_free(&diag);
     if (r == 0 && !same_audit_file(config_get(fleet->start_config), config_get(config)))
@@ -304,6 +313,7 @@ static int reload(struct fleet *fleet)
     LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_INFO, "reloaded",
         LOG_INT("routes", fleet->snapshot->data->n_routes),
         LOG_STR("digest", fleet->snapshot->data->digest));
+    fleet_say_certificates(fleet);
     fleet_say_ready(fleet);
     broadcast(fleet);
     return 0;

@@ -58,7 +58,8 @@ int fleet_open_socket(struct fleet *fleet, const struct listen_address *address,
         return 0;
     }
     struct listen_socket own = {.fd = -1};
-    int r = listen_open(&address->addr, address->addr_len, &own.fd);
+    const struct listen_options options = {.has_mode = address->has_mode, .mode = address->mode};
+    int r = listen_open(&address->addr, address->addr_len, &options, &own.fd);
     if (r < 0)
         say_failed(fleet, address, key, strerrordesc_np(-r));
     else

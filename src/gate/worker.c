@@ -68,6 +68,35 @@ static struct route_set *route_set_new(struct upstream_engine *engine, struct co
     return routes;
 }
 
+/* ---- listeners ---- */
+
+/* New connections get new certificates at once. An address that is new, gone, or changed between
+ * plain and TLS stays as it is until a restart; the fleet has said so. */
+static void take_certificates(struct worker *worker, const struct config_data *data)
+{
+    const struct config_data *start = config_get(worker->start_config);
+    for (size_t i = 0; i < start->n_listens; i++) {
+        struct tls_context *tls = config_tls_of(data, start->listens[i].text);
+        if (tls != NULL)
+            server_set_tls(worker->server, worker->listen_fds[i], tls);
+    }
+}
+
+static int open_listeners(struct worker *worker, const struct worker_options *options)
+{
+    worker->start_config = config_ref(options->snapshot->config);
+    const struct config_data *start = config_get(worker->start_config);
+    worker->listen_fds = calloc(start->n_listens, sizeof(int));
+    if (worker->listen_fds == NULL)
+        return -ENOMEM;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < start->n_listens; i++) {
+        worker->listen_fds[i] = options->listen_fds[i];
+        r = server_listen(worker->server, options->listen_fds[i], start->listens[i].tls);
+    }
+    return r;
+}
+
 /* ---- snapshots ---- */
 
 static void take_config(struct worker *worker, struct snapshot *snapshot)
@@ -79,6 +108,7 @@ static void take_config(struct worker *worker, struct snapshot *snapshot)
         (void)snapshot_unref(snapshot);
         return;
     }
+    take_certificates(worker, snapshot->data);
     worker_route_set_unref(worker->routes);
     worker->routes = routes;
     upstream_engine_forget(worker->engine);
@@ -304,12 +334,7 @@ int worker_init(struct worker *worker, const struct worker_options *options)
     if (worker->routes == NULL ||
         loop_timer_in(worker->loop, &worker->trim_timer, TRIM_INTERVAL_MS) < 0)
         return -ENOMEM;
-    for (size_t i = 0; i < options->n_listen_fds; i++) {
-        int r = server_listen(worker->server, options->listen_fds[i]);
-        if (r < 0)
-            return r;
-    }
-    return 0;
+    return open_listeners(worker, options);
 }
 
 int worker_start(struct worker *worker)
@@ -331,6 +356,8 @@ void worker_free(struct worker *worker)
     worker->verifier = jws_verifier_free(worker->verifier);
     worker->hasher = hasher_free(worker->hasher);
     worker->snapshot = snapshot_unref(worker->snapshot);
+    worker->start_config = config_unref(worker->start_config);
+    free(worker->listen_fds);
     worker->loop = loop_free(worker->loop);
     log_close(&worker->log);
     buf_free(&worker->audit_record);

@@ -10,6 +10,7 @@
 /* A parked request waits for the fetch that is under way, and this much longer. */
 #define KEY_WAIT_EXTRA_MS 1000
 #define REFUSED_MAX_BYTES 1024
+#define HANDSHAKE_LOG_MS 1000
 
 /* ---- transactions ---- */
 
@@ -271,6 +272,28 @@ static void on_refused(void *ctx, struct str peer, unsigned status, const char *
         LOG_INT("status", status), LOG_CSTR("reason", reason), LOG_CSTR("stage", "parser"));
 }
 
+/* Anybody can make handshakes fail, as fast as they like: all are counted, and one a second told.
+ */
+static void on_handshake(void *ctx, struct str peer, const char *outcome)
+{
+    struct worker *worker = ctx;
+    struct str name = str_from_cstr(outcome);
+    int64_t now = loop_now_ms(worker->loop);
+    metrics_handshake(worker->metrics, outcome);
+    /* Plain HTTP is refused as a request, and told as one. */
+    if (str_eq(name, STR("full")) || str_eq(name, STR("resumed")) ||
+        str_eq(name, STR("plain_http")))
+        return;
+    worker->handshakes_untold++;
+    if (now < worker->handshake_log_due_ms)
+        return;
+    LOG(&worker->log, loop_clock(worker->loop), LOG_LEVEL_INFO, "handshake_failed",
+        LOG_STR("client_ip", peer), LOG_CSTR("reason", outcome),
+        LOG_INT("failed", worker->handshakes_untold));
+    worker->handshake_log_due_ms = now + HANDSHAKE_LOG_MS;
+    worker->handshakes_untold = 0;
+}
+
 const struct server_handler worker_server_handler = {
     .head = on_head,
     .complete = on_complete,
@@ -279,6 +302,7 @@ const struct server_handler worker_server_handler = {
     .drained = on_drained,
     .end = on_end,
     .refused = on_refused,
+    .handshake = on_handshake,
 };
 
 /* ---- keys ---- */

@@ -53,7 +53,20 @@ static int bind_to(int fd, const struct sockaddr_storage *addr, socklen_t addr_l
     return bind(fd, generic(addr), addr_len) == 0 ? 0 : -errno;
 }
 
-int listen_open(const struct sockaddr_storage *addr, socklen_t addr_len, int *ret_fd)
+/* A mode that is set afterwards, by name, would come late, and might hit another file. */
+static int bind_with_mode(int fd, const struct sockaddr_storage *addr, socklen_t addr_len,
+                          const struct listen_options *options)
+{
+    if (options == NULL || !options->has_mode || addr->ss_family != AF_UNIX)
+        return bind_to(fd, addr, addr_len);
+    mode_t before = umask((mode_t)(0777 & ~options->mode));
+    int r = bind_to(fd, addr, addr_len);
+    (void)umask(before);
+    return r;
+}
+
+int listen_open(const struct sockaddr_storage *addr, socklen_t addr_len,
+                const struct listen_options *options, int *ret_fd)
 {
     static const int on = 1;
     int fd = socket(addr->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -63,7 +76,7 @@ int listen_open(const struct sockaddr_storage *addr, socklen_t addr_len, int *re
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (addr->ss_family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-    int r = bind_to(fd, addr, addr_len);
+    int r = bind_with_mode(fd, addr, addr_len, options);
     if (r == 0 && listen(fd, BACKLOG) < 0)
         r = -errno;
     if (r < 0) {

@@ -118,7 +118,7 @@ static void cut_all(struct server *server)
             exchange_stream_end(client->exchange, false);
         else if (client->exchange != NULL && client->exchange->suspended)
             exchange_abandon(client->exchange);
-        else if (client->owner == OWNER_LINGER)
+        else if (client->owner == OWNER_LINGER || client->owner == OWNER_HANDSHAKE)
             client_free(client);
     }
 }

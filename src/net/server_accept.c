@@ -49,6 +49,10 @@ static void close_one_idle(struct server *server)
         return;
     struct client *client = LIST_ENTRY(node, struct client, idle_node);
     client_set_idle(client, false);
+    if (client->owner == OWNER_HANDSHAKE) { /* it has not said a word */
+        client_free(client);
+        return;
+    }
     client->timed_out = true;
     client_stop_reading(client);
 }
@@ -60,14 +64,15 @@ static void make_room(struct server *server, bool one_waits)
 {
     if (!one_waits)
         return;
-    close_one_idle(server);
     pause_accepting(server);
     (void)loop_timer_in(server->loop, &server->accept_timer, ACCEPT_PAUSE_MS);
+    close_one_idle(server);
 }
 
-static void accept_one(struct server *server, int fd, const struct sockaddr_storage *addr,
+static void accept_one(const struct listener *listener, int fd, const struct sockaddr_storage *addr,
                        socklen_t addr_len)
 {
+    struct server *server = listener->server;
     static const int on = 1;
     struct client *client = client_new(server, addr, addr_len);
     if (client == NULL) {
@@ -77,7 +82,9 @@ static void accept_one(struct server *server, int fd, const struct sockaddr_stor
     }
     if (addr->ss_family != AF_UNIX)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (client_adopt(client, fd) == 0)
+    int r = listener->tls != NULL ? handshake_begin(client, fd, listener->tls)
+                                  : client_adopt(client, fd);
+    if (r == 0)
         server->stats.accepted++;
     else
         server->stats.accept_faults++;
@@ -103,7 +110,7 @@ static void on_acceptable(struct watch *watch, uint32_t events)
         int fd = accept4(listener->fd, (struct sockaddr *)&addr, &addr_len,
                          SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            accept_one(server, fd, &addr, addr_len);
+            accept_one(listener, fd, &addr, addr_len);
             continue;
         }
         if (is_passing_fault(errno))
@@ -115,17 +122,28 @@ static void on_acceptable(struct watch *watch, uint32_t events)
     }
 }
 
-int server_listen(struct server *server, int fd)
+int server_listen(struct server *server, int fd, struct tls_context *tls)
 {
     struct listener *listener = calloc(1, sizeof(*listener));
     if (listener == NULL)
         return -ENOMEM;
     *listener = (struct listener){.server = server,
                                   .fd = fd,
+                                  .tls = tls != NULL ? tls_context_ref(tls) : NULL,
                                   .next = server->listeners,
                                   .watch = {.fd = -1, .fn = on_acceptable}};
     server->listeners = listener;
     return loop_watch(server->loop, &listener->watch, fd, EPOLLIN | EPOLLEXCLUSIVE);
+}
+
+void server_set_tls(struct server *server, int fd, struct tls_context *tls)
+{
+    for (struct listener *l = server->listeners; l != NULL; l = l->next) {
+        if (l->fd != fd || l->tls == NULL)
+            continue;
+        (void)tls_context_unref(l->tls);
+        l->tls = tls_context_ref(tls);
+    }
 }
 
 void server_drain(struct server *server)
@@ -150,6 +168,7 @@ void accept_end(struct server *server)
     while (server->listeners != NULL) {
         struct listener *next = server->listeners->next;
         loop_unwatch(server->loop, &server->listeners->watch);
+        (void)tls_context_unref(server->listeners->tls);
         free(server->listeners);
         server->listeners = next;
     }

@@ -88,6 +88,9 @@ static void on_deadline(struct timer *timer)
     case OWNER_LINGER:
         client_free(client);
         break;
+    case OWNER_HANDSHAKE:
+        handshake_on_deadline(client);
+        break;
     case OWNER_MHD:
     case OWNER_MOVING:
         if (client->exchange != NULL && client->exchange->phase == PHASE_BODY &&
@@ -146,6 +149,9 @@ static void on_client_event(struct watch *watch, uint32_t events)
     case OWNER_LINGER:
         on_linger(client);
         break;
+    case OWNER_HANDSHAKE:
+        handshake_on_event(client, events);
+        break;
     }
 }
 
@@ -189,9 +195,20 @@ struct client *client_new(struct server *server, const struct sockaddr_storage *
     return client;
 }
 
+/* With TLS an end that is announced is no cut (RFC 8446 6.1). */
+static void end_tls(struct client *client)
+{
+    if (client->tls == NULL)
+        return;
+    if (!client->cut)
+        tls_say_end(client->tls);
+    client->tls = tls_session_free(client->tls);
+}
+
 void client_free(struct client *client)
 {
     struct server *server = client->server;
+    end_tls(client);
     port_close(client);
     loop_timer_stop(server->loop, &client->timer);
     unregister_fd(client);
@@ -231,8 +248,8 @@ static int enter_host(struct client *client, int fd)
     if (r == 0)
         r = port_open(client);
     if (r < 0) {
-        (void)close(fd);
         client_free(client);
+        (void)close(fd);
         return r;
     }
     server->adopting = client;
@@ -240,12 +257,13 @@ static int enter_host(struct client *client, int fd)
         client->host->daemon, fd, addr, is_unix ? (socklen_t)sizeof(nowhere) : client->addr_len);
     server->adopting = NULL;
     client->host->kick = true;
-    if (added != MHD_YES) { /* the descriptor is closed already */
-        if (client->mhd == NULL)
-            client_free(client);
-        return -EIO;
+    if (added == MHD_YES)
+        return 0;
+    if (client->mhd == NULL) {
+        client->cut = true; /* the descriptor is closed already */
+        client_free(client);
     }
-    return 0;
+    return -EIO;
 }
 
 int client_adopt(struct client *client, int fd)
@@ -295,8 +313,10 @@ void client_last_word(struct client *client, struct reply *reply)
     (void)buf_printf(&out, "Content-Length: %zu\r\nConnection: close\r\n\r\n", reply->body.len);
     (void)buf_append(&out, buf_str(&reply->body));
     /* A fresh answer fits the socket's buffer; a peer whose buffer is full does not read anyway. */
-    if (!buf_failed(&out))
-        (void)send(client->fd, out.ptr, out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    bool is_stuck = client->tls != NULL && tls_is_stuck(client->tls);
+    const struct iovec all = {.iov_base = out.ptr, .iov_len = out.len};
+    if (!buf_failed(&out) && !is_stuck)
+        (void)port_write(client, &all, 1);
     buf_free(&out);
     buf_free(&reply->body);
 }
@@ -311,6 +331,7 @@ void client_begin_linger(struct client *client, int fd)
         return;
     }
     client->owner = OWNER_LINGER;
+    end_tls(client);
     (void)shutdown(fd, SHUT_WR);
     client_arm(client, LINGER_MS);
     if (loop_watch(loop, &client->watch, fd, EPOLLIN | EPOLLRDHUP) < 0)

@@ -92,29 +92,62 @@ void host_run(struct host *host)
     }
 }
 
-/* Whether libmicrohttpd calls our recv(), epoll_ctl() and epoll_wait(), tried on a connection to
- * ourselves. One that is linked in another way would get no event, or get its bytes unseen. */
-static bool port_is_ours(struct host *host)
+/* A connection of HOST to ourselves, and *RET_FD its other end. NULL when it cannot be had. */
+static struct client *connect_to_self(struct host *host, int *ret_fd)
 {
     static const struct sockaddr_storage addr = {.ss_family = AF_UNIX};
-    struct server *server = host->server;
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
-        return false;
-    struct client *client = client_new(server, &addr, sizeof(addr));
-    if (client != NULL)
-        client->host = host;
-    bool ours = client != NULL && client_adopt(client, fds[0]) == 0;
-    if (ours) {
-        host_run(host);
-        ours = !client->port.readable && client->port.in_set;
-        client_stop_reading(client);
-        host_run(host);
-        ours = ours && server_is_idle(server);
+        return NULL;
+    *ret_fd = fds[1];
+    struct client *client = client_new(host->server, &addr, sizeof(addr));
+    if (client == NULL) {
+        (void)close(fds[0]);
+        return NULL;
     }
-    (void)close(fds[1]);
+    client->host = host;
+    return client_adopt(client, fds[0]) == 0 ? client : NULL;
+}
+
+/* It must look for bytes, find none, and see the end. */
+static bool reads_through_us(struct host *host, struct client *client)
+{
+    host_run(host);
+    bool ours = !client->port.readable && client->port.in_set;
+    client_stop_reading(client);
+    host_run(host);
+    return ours && server_is_idle(host->server);
+}
+
+/* It gets a request, behind the filter's back, that it refuses by itself: without Host. */
+static bool writes_through_us(struct host *host, struct client *client)
+{
+    if (buf_append(&client->held, STR("GET / HTTP/1.1\r\n\r\n")) < 0)
+        return false;
+    client->held_fed = client->held.len;
+    client->passing = true;
+    client->ahead = 1;
+    client->port.sealed = true;
+    port_show_bytes(client);
+    host_run(host);
+    return host->proven > 0 && server_is_idle(host->server);
+}
+
+/* Whether libmicrohttpd calls our recv(), send(), epoll_ctl() and epoll_wait(), tried on
+ * connections to ourselves. One that is linked in another way would get no event, get its bytes
+ * unseen, or write past TLS. */
+static bool port_is_ours(struct host *host)
+{
+    int fds[] = {-1, -1};
+    struct client *client = connect_to_self(host, &fds[0]);
+    bool ours = client != NULL && reads_through_us(host, client);
+    client = ours ? connect_to_self(host, &fds[1]) : NULL;
+    ours = client != NULL && writes_through_us(host, client);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        if (fds[i] >= 0)
+            (void)close(fds[i]);
     if (!ours)
-        (void)fputs("libmicrohttpd does not use this program's recv() and epoll\n", stderr);
+        (void)fputs("libmicrohttpd does not use this program's recv(), send() and epoll\n", stderr);
     return ours;
 }
 

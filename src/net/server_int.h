@@ -3,6 +3,7 @@
  * libmicrohttpd), server_pool.c (what a request needs of its memory),
  * server_accept.c (new connections), server_client.c (the life of one), server_exchange.c
  * (libmicrohttpd's callbacks), server_port.c (what libmicrohttpd sees of the operating system),
+ * server_tls.c (handshakes),
  * server_recv.c (the filter over received bytes), server_stream.c (streamed answers on a connection
  * that we took over), server_head.c (response heads). */
 #ifndef NET_SERVER_INT_H
@@ -13,6 +14,7 @@
 #include "base/clock.h"
 #include "net/server.h"
 #include "proto/http1_request.h"
+#include "proto/tls.h"
 
 struct client;
 
@@ -20,6 +22,7 @@ struct listener {
     struct watch watch;
     struct server *server;
     int fd;
+    struct tls_context *tls; /* a reference; NULL: plain */
     struct listener *next;
 };
 
@@ -32,6 +35,7 @@ struct host {
     int epoll_fd;      /* libmicrohttpd's own; nothing is ever in it */
     struct list ready; /* clients with events for it */
     bool kick;         /* it must run: an event, a resume, a new connection */
+    size_t proven;     /* bytes that it wrote through this program, to prove that it does */
 };
 
 struct server {
@@ -57,10 +61,11 @@ struct server {
 };
 
 enum client_owner {
-    OWNER_MHD,    /* libmicrohttpd reads and writes the socket */
-    OWNER_MOVING, /* one libmicrohttpd lets go of it, another one will get it */
-    OWNER_STREAM, /* we took it over for a streamed answer */
-    OWNER_LINGER, /* the last answer is out; what still comes in is dropped */
+    OWNER_MHD,       /* libmicrohttpd reads and writes the socket */
+    OWNER_MOVING,    /* one libmicrohttpd lets go of it, another one will get it */
+    OWNER_STREAM,    /* we took it over for a streamed answer */
+    OWNER_LINGER,    /* the last answer is out; what still comes in is dropped */
+    OWNER_HANDSHAKE, /* of TLS: nobody has a request yet */
 };
 
 /* What libmicrohttpd believes to be the kernel's side of a connection of its own. */
@@ -69,6 +74,7 @@ struct port {
     bool in_set;      /* it wants to be told of events */
     bool readable;    /* reading may give bytes or the end of the stream */
     bool writable;    /* there is room to write, and it was not told yet */
+    bool sealed;      /* what it writes does not go to the socket as it is */
     uint32_t faults;  /* EPOLLPRI, EPOLLERR, EPOLLHUP, once they were seen */
     epoll_data_t data;
 };
@@ -82,6 +88,7 @@ struct client {
     enum client_owner owner;
     struct host *host;
     struct MHD_Connection *mhd; /* with OWNER_MHD */
+    struct tls_session *tls;    /* NULL: plain */
     struct http1_request filter;
     struct buf held;  /* received, and not given to libmicrohttpd yet */
     size_t held_fed;  /* so many of them the filter has seen: they are of one message */
@@ -99,6 +106,7 @@ struct client {
     bool timed_out;
     bool last_word_said; /* a refusal was written: nothing else may be sent */
     bool linger;         /* read on after closing, so that the peer gets our answer */
+    bool cut;            /* the answer is broken: with TLS its end is not announced */
     size_t lingered;
     struct sockaddr_storage addr;
     socklen_t addr_len;
@@ -215,6 +223,10 @@ void port_show_end(struct client *client);
 void port_show_bytes(struct client *client);
 /* Like recv(); without a system call while nothing can be there. */
 ssize_t port_read(struct client *client, void *bytes, size_t len);
+/* The same of the socket itself: with TLS, of its records. */
+ssize_t port_receive(struct client *client, void *bytes, size_t len);
+/* Like writev() without waiting. With TLS, what was not taken has to be offered again. */
+ssize_t port_write(struct client *client, const struct iovec *parts, size_t n_parts);
 
 /* server_pool.c: so much of a connection's memory goes to the head at the beginning of MESSAGE,
  * which is whole; more than any host has when the body is too long for FOR_SMALL. */
@@ -226,6 +238,13 @@ struct server_pool_need server_pool_need(struct str message, bool for_small);
 
 /* server_recv.c: what libmicrohttpd's recv() answers. */
 ssize_t server_receive(struct client *client, void *bytes, size_t len);
+
+/* server_tls.c */
+/* Begins the handshake of a new connection; the descriptor passes. CLIENT goes on to libmicrohttpd
+ * after it, and is freed when that fails. 0 or -errno. */
+int handshake_begin(struct client *client, int fd, struct tls_context *context);
+void handshake_on_event(struct client *client, uint32_t events);
+void handshake_on_deadline(struct client *client);
 
 /* server_stream.c */
 /* Sends the long answer of an exchange that is suspended. */

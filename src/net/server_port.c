@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What libmicrohttpd sees of the operating system.
  *
- * libmicrohttpd calls recv(), epoll_ctl() and epoll_wait() through the dynamic symbol table, so the
- * three below, in our own executable, are the ones it gets. While it runs they answer for its own
- * epoll descriptor and for its connections; everything else in the process (our loop, libcurl,
- * resolvers) falls through to the kernel. No second socket, and no change to the library.
+ * libmicrohttpd calls recv(), send(), sendmsg(), epoll_ctl() and epoll_wait() through the dynamic
+ * symbol table, so the five below, in our own executable, are the ones it gets. While it runs they
+ * answer for its own epoll descriptor and for its connections; everything else in the process (our
+ * loop, libcurl, resolvers) falls through to the kernel. No second socket, and no change to the
+ * library. Writing is ours for the sake of TLS only
+ * (docs/decisions/0012-tls-below-libmicrohttpd.md): what goes out on a plain connection goes on to
+ * the kernel at once.
  *
  * The socket of a client is watched once, by our loop, for edges of every kind, as long as
  * libmicrohttpd owns it. What an edge said is remembered here. "Adding to the epoll set" only notes
@@ -55,7 +58,7 @@ static void tell(struct client *client)
 int port_open(struct client *client)
 {
     /* Bytes may be there already; the first look is free of guessing. */
-    client->port = (struct port){.readable = true};
+    client->port = (struct port){.readable = true, .sealed = client->tls != NULL};
     return loop_watch(client->server->loop, &client->watch, client->fd, PORT_EVENTS);
 }
 
@@ -73,6 +76,10 @@ bool port_on_event(struct client *client, uint32_t events)
     port->readable = port->readable || ends || (events & EPOLLIN) != 0;
     port->writable = port->writable || (events & EPOLLOUT) != 0;
     port->faults |= events & PORT_FAULTS;
+    if (client->tls != NULL && tls_is_crossed(client->tls)) {
+        port->readable = true;
+        port->writable = true;
+    }
     tell(client);
     return ends;
 }
@@ -85,7 +92,8 @@ void port_show_end(struct client *client)
 
 static bool may_have_bytes(const struct client *client)
 {
-    return client->port.readable || client->held.len > 0;
+    return client->port.readable || client->held.len > 0 ||
+           (client->tls != NULL && tls_has_bytes(client->tls));
 }
 
 void port_show_bytes(struct client *client)
@@ -94,7 +102,7 @@ void port_show_bytes(struct client *client)
         tell(client);
 }
 
-ssize_t port_read(struct client *client, void *bytes, size_t len)
+ssize_t port_receive(struct client *client, void *bytes, size_t len)
 {
     struct port *port = &client->port;
     if (!port->readable) {
@@ -107,6 +115,58 @@ ssize_t port_read(struct client *client, void *bytes, size_t len)
     if ((n < 0 && errno == EAGAIN) || (emptied && !end_is_near))
         port->readable = false; /* until the next edge */
     return n;
+}
+
+ssize_t port_read(struct client *client, void *bytes, size_t len)
+{
+    return client->tls == NULL ? port_receive(client, bytes, len)
+                               : tls_read(client->tls, bytes, len);
+}
+
+/* sendmsg() itself is the one below. */
+static ssize_t send_message(int fd, const struct msghdr *message, int flags)
+{
+    return (ssize_t)syscall(SYS_sendmsg, fd, message, flags);
+}
+
+ssize_t port_write(struct client *client, const struct iovec *parts, size_t n_parts)
+{
+    const struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts,
+                                   .msg_iovlen = n_parts};
+    return client->tls == NULL ? send_message(client->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
+                               : tls_write(client->tls, parts, n_parts);
+}
+
+/* The client of libmicrohttpd's that owns FD, when what it writes must not go there as it is. */
+static struct client *sealed_client(int fd)
+{
+    struct client *client = active != NULL ? server_client_by_fd(active->server, fd) : NULL;
+    return client != NULL && client->port.sealed ? client : NULL;
+}
+
+static ssize_t write_sealed(struct client *client, const struct iovec *parts, size_t n_parts)
+{
+    if (client->tls != NULL)
+        return tls_write(client->tls, parts, n_parts);
+    size_t len = 0; /* the proof of host_start() */
+    for (size_t i = 0; i < n_parts; i++)
+        len += parts[i].iov_len;
+    client->host->proven += len;
+    return (ssize_t)len;
+}
+
+INTERPOSED ssize_t send(int fd, const void *bytes, size_t len, int flags)
+{
+    struct client *client = sealed_client(fd);
+    const struct iovec part = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = len};
+    return client == NULL ? sendto(fd, bytes, len, flags, NULL, 0) : write_sealed(client, &part, 1);
+}
+
+INTERPOSED ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    struct client *client = sealed_client(fd);
+    return client == NULL ? send_message(fd, message, flags)
+                          : write_sealed(client, message->msg_iov, message->msg_iovlen);
 }
 
 INTERPOSED ssize_t recv(int fd, void *bytes, size_t len, int flags)

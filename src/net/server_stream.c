@@ -42,6 +42,7 @@ static void stream_break(struct exchange *exchange)
         return;
     exchange->gone = true;
     exchange->close_after = true;
+    exchange->client->cut = true;
     buf_free(&exchange->out);
     loop_unwatch(exchange->server->loop, &exchange->client->watch);
     loop_timer_stop(exchange->server->loop, &exchange->client->timer);
@@ -50,12 +51,12 @@ static void stream_break(struct exchange *exchange)
 }
 
 /* Writes as much of the two parts as the socket takes; returns the number of bytes, or -1. */
-static ssize_t send_parts(int fd, struct str first, struct str second)
+static ssize_t send_parts(struct client *client, struct str first, struct str second)
 {
-    struct iovec parts[2] = {{.iov_base = (void *)(uintptr_t)first.ptr, .iov_len = first.len},
-                             {.iov_base = (void *)(uintptr_t)second.ptr, .iov_len = second.len}};
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-    ssize_t n = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    const struct iovec parts[2] = {
+        {.iov_base = (void *)(uintptr_t)first.ptr, .iov_len = first.len},
+        {.iov_base = (void *)(uintptr_t)second.ptr, .iov_len = second.len}};
+    ssize_t n = port_write(client, parts, ARRAY_LEN(parts));
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
     return n;
@@ -104,7 +105,7 @@ static void stream_flush(struct exchange *exchange)
 {
     const struct server_options *options = &exchange->server->options;
     struct client *client = exchange->client;
-    ssize_t n = send_parts(client->fd, buf_str(&exchange->out), STR(""));
+    ssize_t n = send_parts(client, buf_str(&exchange->out), STR(""));
     if (n < 0) {
         stream_break(exchange);
         return;
@@ -125,7 +126,7 @@ static void stream_send(struct exchange *exchange, struct str head, struct str b
 {
     size_t sent = 0;
     if (exchange->out.len == 0) {
-        ssize_t n = send_parts(exchange->client->fd, head, body);
+        ssize_t n = send_parts(exchange->client, head, body);
         if (n < 0) {
             stream_break(exchange);
             return;
@@ -270,13 +271,15 @@ bool exchange_stream_write(struct exchange *exchange, struct str bytes)
 }
 
 /* What was sent must not look complete: a chunked or measured answer just ends early; one that
- * lasts until the connection closes is reset (SO_LINGER 0). */
+ * lasts until the connection closes is reset (SO_LINGER 0). With TLS none of them gets a
+ * close_notify. */
 static void end_broken(struct exchange *exchange)
 {
     static const struct linger reset = {.l_onoff = 1, .l_linger = 0};
     if (!exchange->chunked_out && exchange->left_out < 0)
         (void)setsockopt(exchange->client->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     exchange->close_after = true;
+    exchange->client->cut = true;
     buf_clear(&exchange->out);
     loop_timer_stop(exchange->server->loop, &exchange->client->timer);
     exchange_mark_dead(exchange);

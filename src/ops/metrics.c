@@ -79,6 +79,20 @@ void metrics_request(struct metrics *metrics, size_t route, unsigned status, con
     bump(&metrics->duration[route].sum_us, (uint64_t)(duration_us > 0 ? duration_us : 0));
 }
 
+void metrics_handshake(struct metrics *metrics, const char *result)
+{
+    for (size_t i = 0; i < METRICS_HANDSHAKES; i++) {
+        struct metrics_slot *slot = &metrics->handshakes[i];
+        const char *used = atomic_load_explicit(&slot->reason, memory_order_relaxed);
+        if (used != NULL && used != result)
+            continue;
+        bump(&slot->count, 1);
+        atomic_store_explicit(&slot->reason, result, memory_order_release);
+        return;
+    }
+    bump(&metrics->unslotted, 1);
+}
+
 /* ---- calls by tool ---- */
 
 size_t metrics_label_char(struct str s)

@@ -286,6 +286,53 @@ static void render_issuers(const struct metrics_page *page, struct buf *out)
     }
 }
 
+static const char *handshake_result(const struct metrics_page *page, size_t worker, size_t i)
+{
+    return atomic_load_explicit(&page->workers[worker]->handshakes[i].reason, memory_order_acquire);
+}
+
+/* What all workers counted as RESULT; 0 when a worker before WORKER has it, too. */
+static uint64_t sum_handshakes(const struct metrics_page *page, size_t worker, const char *result)
+{
+    uint64_t sum = 0;
+    for (size_t w = 0; w < page->n_workers; w++)
+        for (size_t i = 0; i < METRICS_HANDSHAKES; i++) {
+            const char *other = handshake_result(page, w, i);
+            if (other == NULL || strcmp(other, result) != 0)
+                continue;
+            if (w < worker)
+                return 0;
+            sum += atomic_load(&page->workers[w]->handshakes[i].count);
+        }
+    return sum;
+}
+
+static void render_handshakes(const struct metrics_page *page, struct buf *out)
+{
+    header(out, "portcullis_tls_handshakes_total", "counter", "TLS handshakes by their result.");
+    for (size_t w = 0; w < page->n_workers; w++)
+        for (size_t i = 0; i < METRICS_HANDSHAKES; i++) {
+            const char *result = handshake_result(page, w, i);
+            uint64_t sum = result != NULL ? sum_handshakes(page, w, result) : 0;
+            if (sum > 0)
+                (void)buf_printf(out,
+                                 "portcullis_tls_handshakes_total{result=\"%s\"} %" PRIu64 "\n",
+                                 result, sum);
+        }
+}
+
+static void render_tls(const struct metrics_page *page, struct buf *out)
+{
+    render_handshakes(page, out);
+    header(out, "portcullis_tls_certificate_expiry_seconds", "gauge",
+           "When the certificates of a TLS address expire, as Unix time.");
+    for (size_t i = 0; i < page->n_certificates; i++) {
+        (void)buf_append(out, STR("portcullis_tls_certificate_expiry_seconds{"));
+        label(out, "address", page->certificates[i].address);
+        (void)buf_printf(out, "} %" PRId64 "\n", page->certificates[i].expires_s);
+    }
+}
+
 struct simple_metric {
     const char *name;
     const char *type;
@@ -418,6 +465,7 @@ void metrics_render(const struct metrics_page *page, struct buf *out)
     render_tools(page, out);
     render_durations(page, out);
     render_issuers(page, out);
+    render_tls(page, out);
     render_simple(page, out);
     if (page->audit != NULL)
         render_audit(page->audit, out);

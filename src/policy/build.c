@@ -7,74 +7,6 @@
 
 #define MIN_SECRET_BYTES 32
 
-static bool same_address(const struct listen_address *a, const struct listen_address *b)
-{
-    if (str_is_set(a->fd_name) || str_is_set(b->fd_name))
-        return str_is_set(a->fd_name) && str_is_set(b->fd_name) && str_eq(a->fd_name, b->fd_name);
-    return a->addr_len == b->addr_len && memcmp(&a->addr, &b->addr, a->addr_len) == 0;
-}
-
-static bool is_taken(const struct config_data *data, const struct listen_address *address)
-{
-    for (size_t i = 0; i < data->n_listens; i++)
-        if (same_address(&data->listens[i], address))
-            return true;
-    return false;
-}
-
-/* False when the text is no address, which is reported. */
-static bool read_address(struct reader *reader, const json_t *value, struct listen_address *address)
-{
-    struct str text = reader_text(reader, value);
-    if (!str_is_set(text) || value_address(text, address) != ADDRESS_OK)
-        return false;
-    address->text = reader_keep(reader, text);
-    if (str_is_set(address->fd_name))
-        address->fd_name = str_from(address->text, text.len - address->fd_name.len);
-    return true;
-}
-
-static void add_listen(struct reader *reader, const json_t *value, const struct place *place,
-                       struct listen_address *listens, struct config_data *data)
-{
-    struct listen_address *address = &listens[data->n_listens];
-    if (!read_address(reader, value, address))
-        return;
-    if (is_taken(data, address))
-        reader_error(reader, place, "this address is listed twice");
-    data->n_listens++;
-}
-
-static void build_listens(struct reader *reader, json_t *root, struct config_data *data)
-{
-    json_t *value = json_object_get(root, "listen");
-    size_t count = json_is_array(value) ? json_array_size(value) : 1;
-    struct place top = {0};
-    struct place place = PLACE_KEY(&top, STR("listen"));
-    struct listen_address *listens = reader_alloc(reader, count, sizeof(*listens));
-    data->listens = listens;
-    if (listens == NULL)
-        return;
-    if (json_is_string(value))
-        add_listen(reader, value, &place, listens, data);
-    for (size_t i = 0; i < json_array_size(value); i++) {
-        struct place at = PLACE_AT(&place, i);
-        add_listen(reader, json_array_get(value, i), &at, listens, data);
-    }
-}
-
-static void build_admin(struct reader *reader, json_t *root, struct config_data *data)
-{
-    struct place top = {0};
-    struct place at = PLACE_KEY(&top, STR("admin"));
-    const json_t *value = json_object_get(root, "admin");
-    data->has_admin = read_address(reader, value, &data->admin);
-    if (data->has_admin && is_taken(data, &data->admin))
-        reader_error(reader, &at,
-                     "the admin address is the same address as \"listen\", so that clients would "
-                     "reach the admin pages; write another one, or null for none");
-}
-
 /* An age that can never be reached is a promise that is not kept. */
 static void check_cache_age(struct reader *reader, const struct jwks_config *jwks)
 {
@@ -233,7 +165,6 @@ static void build_insecure(struct reader *reader, json_t *root, struct config_da
 void build_document(struct reader *reader, json_t *root, struct config_data *ret_data)
 {
     build_listens(reader, root, ret_data);
-    build_admin(reader, root, ret_data);
     build_times(reader, root, ret_data);
     build_proxies(reader, root, ret_data);
     build_limits(reader, root, ret_data);

@@ -9,6 +9,8 @@
 #include "policy/schema.h"
 #include "proto/uri.h"
 
+/* listen and admin; TLS contexts are freed with the config. */
+void build_listens(struct reader *reader, json_t *root, struct config_data *data);
 void build_issuers(struct reader *reader, json_t *root, struct config_data *data);
 /* Needs the issuers. */
 void build_routes(struct reader *reader, json_t *root, struct config_data *data);
@@ -41,6 +43,10 @@ bool build_url(struct reader *reader, const json_t *value, const struct place *p
  * Reports a file that cannot be read or holds no PEM block. */
 struct str build_pem_path(struct reader *reader, json_t *object, const char *key,
                           const struct place *place);
+/* The same, and what the file holds, which is the caller's to wipe: CONTENT is empty, and gets room
+ * for all of it at once. Absent when it cannot be read, too. */
+struct str build_pem_file(struct reader *reader, json_t *object, const char *key,
+                          const struct place *place, struct buf *content);
 /* The string member KEY, kept; absent when null. */
 struct str build_optional(struct reader *reader, const json_t *object, const char *key);
 

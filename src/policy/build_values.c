@@ -20,28 +20,45 @@ static bool holds_pem(struct str content)
     return content.len > 0 && memmem(content.ptr, content.len, begin, sizeof(begin) - 1) != NULL;
 }
 
-struct str build_pem_path(struct reader *reader, json_t *object, const char *key,
-                          const struct place *place)
+/* False when the file cannot be read or holds no PEM, which is reported. */
+static bool read_pem(struct reader *reader, const json_t *value, const struct place *place,
+                     struct str path, struct buf *content)
 {
     const struct config_sources *sources = reader->sources;
+    int r = sources->read_file(sources->ctx, path.ptr, MAX_PEM_BYTES, content);
+    if (r < 0)
+        reader_error(reader, place, "%s: %s", reader_quote(reader, value), config_fault_text(r));
+    else if (!holds_pem(buf_str(content)))
+        reader_error(reader, place, "%s: the file holds no PEM block (\"-----BEGIN ...\")",
+                     reader_quote(reader, value));
+    else
+        return true;
+    return false;
+}
+
+struct str build_pem_file(struct reader *reader, json_t *object, const char *key,
+                          const struct place *place, struct buf *content)
+{
     const json_t *value = json_object_get(object, key);
     struct str text = reader_text(reader, value);
     struct place at = PLACE_KEY(place, str_from_cstr(key));
-    /* All the room at once: growing would leave copies of a private key behind. */
-    CLEANUP(buf_free) struct buf content = buf_make(2 * MAX_PEM_BYTES);
     if (!str_is_set(text) || text.len == 0 || str_has_nul(text))
         return (struct str){0};
     struct str path = reader_path(reader, text);
-    if (!str_is_set(path) || buf_reserve(&content, content.max) < 0) {
+    /* All the room at once: growing would leave copies of a private key behind. */
+    *content = buf_make(2 * MAX_PEM_BYTES);
+    if (!str_is_set(path) || buf_reserve(content, content->max) < 0) {
         reader->fault = -ENOMEM;
         return (struct str){0};
     }
-    int r = sources->read_file(sources->ctx, path.ptr, MAX_PEM_BYTES, &content);
-    if (r < 0)
-        reader_error(reader, &at, "%s: %s", reader_quote(reader, value), config_fault_text(r));
-    else if (!holds_pem(buf_str(&content)))
-        reader_error(reader, &at, "%s: the file holds no PEM block (\"-----BEGIN ...\")",
-                     reader_quote(reader, value));
+    return read_pem(reader, value, &at, path, content) ? path : (struct str){0};
+}
+
+struct str build_pem_path(struct reader *reader, json_t *object, const char *key,
+                          const struct place *place)
+{
+    CLEANUP(buf_free) struct buf content = {0};
+    struct str path = build_pem_file(reader, object, key, place, &content);
     secret_wipe(content.ptr, content.len);
     return path;
 }

@@ -24,6 +24,8 @@ const char *check_unit_text(enum schema_unit unit)
         return "an address such as \"127.0.0.1:8080\"";
     case UNIT_DOMAIN:
         return "a domain such as \"your-tenant.us.auth0.com\"";
+    case UNIT_MODE:
+        return "a mode such as \"0660\" in a string";
     case UNIT_TEXT:
     case UNIT_CHOICE:
     case UNIT_ALGORITHM:
@@ -213,6 +215,16 @@ static void check_glob(struct reader *reader, const struct schema_row *row, json
         reader_error(reader, place, "%s %s", reader_quote(reader, value), fault);
 }
 
+static void check_mode(struct reader *reader, const struct schema_row *row, json_t *value,
+                       const struct place *place)
+{
+    (void)row;
+    unsigned mode;
+    if (value_mode(reader_text(reader, value), &mode) < 0)
+        reader_error(reader, place, "%s is no mode of three octal digits, such as \"0660\"",
+                     reader_quote(reader, value));
+}
+
 /* Not quoted: it may be a key all the same. */
 static void check_pem(struct reader *reader, const struct schema_row *row, json_t *value,
                       const struct place *place)
@@ -252,6 +264,8 @@ static unit_check *check_of_unit(enum schema_unit unit)
         return check_glob;
     case UNIT_PEM:
         return check_pem;
+    case UNIT_MODE:
+        return check_mode;
     case UNIT_ORIGIN:
         return check_origin;
     case UNIT_TEXT:

@@ -12,6 +12,7 @@
 #include "policy/reader_int.h"
 #include "policy/sources_int.h"
 #include "proto/jws_sign.h"
+#include "proto/tls.h"
 
 #define CONFIG_MAX_DEPTH 32
 #define CONFIG_FIRST_ARENA_BYTES 16384
@@ -28,6 +29,14 @@ struct config {
 const struct config_data *config_get(const struct config *config)
 {
     return &config->data;
+}
+
+struct tls_context *config_tls_of(const struct config_data *data, struct str address)
+{
+    for (size_t i = 0; i < data->n_listens; i++)
+        if (str_eq(data->listens[i].text, address))
+            return data->listens[i].tls;
+    return NULL;
 }
 
 struct config *config_ref(struct config *config)
@@ -53,6 +62,8 @@ struct config *config_unref(struct config *config)
         return NULL;
     for (size_t i = 0; i < config->data.n_routes; i++)
         free_route(&config->data.routes[i]);
+    for (size_t i = 0; i < config->data.n_listens; i++)
+        (void)tls_context_unref(config->data.listens[i].tls);
     arena_free_wiped(config->arena);
     json_decref(config->printed);
     free(config);

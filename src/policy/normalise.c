@@ -64,11 +64,18 @@ static void fill(struct reader *reader, json_t *object, const char *path)
     }
 }
 
-/* The address in place of an object that holds nothing else. */
+/* The address of an object that holds nothing else; NULL for everything else. */
+static json_t *bare_address(const json_t *listen)
+{
+    bool is_bare = json_is_null(json_object_get(listen, "tls")) &&
+                   json_is_null(json_object_get(listen, "mode"));
+    return is_bare ? json_object_get(listen, "address") : NULL;
+}
+
 static void flatten_listen(struct reader *reader, json_t *root)
 {
     json_t *listen = json_object_get(root, "listen");
-    json_t *address = json_object_get(listen, "address");
+    json_t *address = bare_address(listen);
     json_t *element;
     size_t i;
     if (address != NULL) {
@@ -76,7 +83,7 @@ static void flatten_listen(struct reader *reader, json_t *root)
         return;
     }
     json_array_foreach (listen, i, element) {
-        address = json_object_get(element, "address");
+        address = bare_address(element);
         if (address != NULL)
             note(reader, json_array_set(listen, i, address));
     }

@@ -55,6 +55,8 @@ static const char *unit_pattern(enum schema_unit unit)
         return "^[!#-\\[\\]-~]+$";
     case UNIT_ORIGIN:
         return "^(\\*|null|[a-z][a-z0-9+.-]*://[^/]+)$|" REFERENCE_PATTERN;
+    case UNIT_MODE:
+        return "^0?[0-7]{3}$|" REFERENCE_PATTERN;
     case UNIT_PEM:
         return "-----BEGIN |" REFERENCE_PATTERN;
     case UNIT_DOMAIN:

@@ -34,6 +34,8 @@ static const char *unit_name(enum schema_unit unit)
         return "pattern";
     case UNIT_PERMISSION:
         return "permission";
+    case UNIT_MODE:
+        return "mode";
     case UNIT_PEM:
         return "PEM text";
     case UNIT_TEXT:

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "policy/sources_int.h"
 
@@ -124,10 +125,12 @@ static unsigned affinity_cpus(void)
 
 struct config_sources config_sources_system(void)
 {
+    const struct clock now = clock_read();
     return (struct config_sources){
         .env = system_env,
         .read_file = sources_read_file,
         .credentials_directory = getenv("CREDENTIALS_DIRECTORY"),
         .cpus = (unsigned)size_min(affinity_cpus(), cgroup_cpus()),
+        .now_s = clock_wall_s(&now),
     };
 }

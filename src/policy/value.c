@@ -183,6 +183,22 @@ enum address_rc value_address(struct str text, struct listen_address *ret_addres
     return rc;
 }
 
+int value_mode(struct str text, unsigned *ret_mode)
+{
+    unsigned mode = 0;
+    if (text.len == 4 && text.ptr[0] == '0')
+        text = str_from(text, 1);
+    if (text.len != 3)
+        return -EINVAL;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '7')
+            return -EINVAL;
+        mode = mode << 3 | (unsigned)(text.ptr[i] - '0');
+    }
+    *ret_mode = mode;
+    return 0;
+}
+
 #define V4_MAPPED_BITS 96U
 
 static bool bits_behind_are_zero(const struct cidr *cidr)

@@ -35,6 +35,9 @@ const char *address_rc_text(enum address_rc rc);
  * from TEXT. */
 enum address_rc value_address(struct str text, struct listen_address *ret_address);
 
+/* "0660" or "660": permissions of a file. 0 or -EINVAL. */
+int value_mode(struct str text, unsigned *ret_mode);
+
 /* "10.0.0.0/8", "fd00::/8", or a bare address. -EINVAL: no such thing; -EDOM: bits behind the
  * prefix are set. */
 int value_cidr(struct str text, struct cidr *ret_cidr);

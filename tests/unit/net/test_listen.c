@@ -50,7 +50,7 @@ static int open_at(const struct sockaddr_storage *addr, int *ret_fd)
     socklen_t len = addr->ss_family == AF_UNIX  ? sizeof(struct sockaddr_un)
                   : addr->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
                                                 : sizeof(struct sockaddr_in);
-    return listen_open(addr, len, ret_fd);
+    return listen_open(addr, len, NULL, ret_fd);
 }
 
 static bool answers(const struct sockaddr_storage *addr, socklen_t len)

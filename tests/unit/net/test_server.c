@@ -170,7 +170,7 @@ static void open_server(struct world *w, uint32_t max_connections)
                                                              .max_connections = max_connections,
                                                              .client_timeout_ms = TIMEOUT_MS});
     assert_non_null(w->server);
-    assert_int_equal(server_listen(w->server, w->listen_fd), 0);
+    assert_int_equal(server_listen(w->server, w->listen_fd, NULL), 0);
 }
 
 static int set_up(void **state)
@@ -406,7 +406,7 @@ static void server_serves_unix_sockets(void **state)
     int listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(listen_fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
     assert_int_equal(listen(listen_fd, 8), 0);
-    assert_int_equal(server_listen(w->server, listen_fd), 0);
+    assert_int_equal(server_listen(w->server, listen_fd, NULL), 0);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
     for (int i = 1; i <= 2; i++) { /* the second one after a take-over and back */

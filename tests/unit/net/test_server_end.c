@@ -84,7 +84,7 @@ static void fixture_open(struct fixture *f, enum plan plan)
     *in = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     *f = (struct fixture){.plan = plan, .loop = loop_new()};
     assert_non_null(f->loop);
-    assert_int_equal(listen_open(&addr, len, &f->listen_fd), 0);
+    assert_int_equal(listen_open(&addr, len, NULL, &f->listen_fd), 0);
     assert_int_equal(getsockname(f->listen_fd, (struct sockaddr *)&addr, &len), 0);
     f->port = in->sin_port;
     f->server = server_new(f->loop, &(struct server_options){.handler = &handler,
@@ -93,7 +93,7 @@ static void fixture_open(struct fixture *f, enum plan plan)
                                                              .max_connections = 16,
                                                              .client_timeout_ms = 10000});
     assert_non_null(f->server);
-    assert_int_equal(server_listen(f->server, f->listen_fd), 0);
+    assert_int_equal(server_listen(f->server, f->listen_fd, NULL), 0);
 }
 
 /* Turns of the loop until nothing happens any more. */

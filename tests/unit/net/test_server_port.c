@@ -184,7 +184,7 @@ static void a_reader_that_takes_a_little_in_its_time_may_go_on(void **state)
     assert_int_equal(listen(listen_fd, 1), 0);
     len = sizeof(addr);
     assert_int_equal(getsockname(listen_fd, (struct sockaddr *)&addr, &len), 0);
-    assert_int_equal(server_listen(w->server, listen_fd), 0);
+    assert_int_equal(server_listen(w->server, listen_fd, NULL), 0);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(fd, (const struct sockaddr *)&addr, len), 0);
     assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);

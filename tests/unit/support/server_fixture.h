@@ -21,8 +21,11 @@ struct world {
     struct exchange *parked[SERVER_FIXTURE_MANY];
     int n_parked;
     int n_gone;
+    int n_drained;
     int n_ended;
     unsigned refused_status;
+    const char *handshake; /* how the last one ended */
+    int n_handshakes;
     bool waits;               /* head() asks to wait before the body */
     struct exchange *waiting; /* the last one that does */
     void (*early)(struct world *w, struct exchange *exchange); /* answers in head(), if any */
@@ -86,8 +89,8 @@ static inline void on_too_large(void *ctx, struct exchange *exchange, struct rep
 
 static inline void on_drained(void *ctx, struct exchange *exchange)
 {
-    (void)ctx;
     (void)exchange;
+    ((struct world *)ctx)->n_drained++;
 }
 
 static inline void on_refused(void *ctx, struct str peer, unsigned status, const char *reason,
@@ -100,6 +103,14 @@ static inline void on_refused(void *ctx, struct str peer, unsigned status, const
     ret_reply->status = status;
 }
 
+static inline void on_handshake(void *ctx, struct str peer, const char *outcome)
+{
+    struct world *w = ctx;
+    assert_true(peer.len > 0);
+    w->handshake = outcome;
+    w->n_handshakes++;
+}
+
 static const struct server_handler handler = {
     .head = on_head,
     .complete = on_complete,
@@ -108,6 +119,7 @@ static const struct server_handler handler = {
     .drained = on_drained,
     .end = on_end,
     .refused = on_refused,
+    .handshake = on_handshake,
 };
 
 static inline void run_server(void *ctx)
@@ -115,17 +127,23 @@ static inline void run_server(void *ctx)
     server_run(((struct world *)ctx)->server);
 }
 
-static inline void start_server(struct world *w)
+static inline void start_server_with(struct world *w, struct tls_context *tls,
+                                     uint32_t max_connections)
 {
     w->listen_fd = wire_listen(&w->port);
     w->server =
         server_new(w->loop, &(struct server_options){.handler = &handler,
                                                      .ctx = w,
                                                      .header_bytes = SERVER_FIXTURE_HEADER_BYTES,
-                                                     .max_connections = 2 * SERVER_FIXTURE_MANY,
+                                                     .max_connections = max_connections,
                                                      .client_timeout_ms = 30000});
     assert_non_null(w->server);
-    assert_int_equal(server_listen(w->server, w->listen_fd), 0);
+    assert_int_equal(server_listen(w->server, w->listen_fd, tls), 0);
+}
+
+static inline void start_server(struct world *w)
+{
+    start_server_with(w, NULL, 2 * SERVER_FIXTURE_MANY);
 }
 
 static inline int set_up(void **state)
