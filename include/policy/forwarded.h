@@ -18,10 +18,18 @@ struct forwarded {
 /* PEER is the TCP peer as text, PEER_ADDR its address (a unix socket counts as trusted: only local
  * processes with the right to it can connect). FIELD is the X-Forwarded-For received, or absent; it
  * is ignored unless the peer is trusted and every member from the right to the client's is an
- * address. Strings are made in ARENA or borrow from the arguments. */
+ * address, with a port or without. Strings are made in ARENA or borrow from the arguments. */
 struct forwarded forwarded_read(const struct config_data *config, struct str peer,
                                 const struct sockaddr_storage *peer_addr, struct str field,
                                 struct arena *arena);
+
+/* What counts as one client when clients are counted: an IPv4 address (mapped into IPv6), or the
+ * first 64 bits of an IPv6 one, which is what a subscriber gets as a whole. Of what is no address:
+ * all zero. */
+#define FORWARDED_NETWORK_LEN 16
+void forwarded_network(struct str client_ip, uint8_t ret_network[FORWARDED_NETWORK_LEN]);
+void forwarded_network_of(const struct sockaddr_storage *addr,
+                          uint8_t ret_network[FORWARDED_NETWORK_LEN]);
 
 /* True when ADDR lies in one of the trusted networks. */
 bool forwarded_is_trusted(const struct config_data *config, const struct sockaddr_storage *addr);

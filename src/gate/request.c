@@ -3,7 +3,10 @@
 #include "gate/worker.h"
 #include "proto/field.h"
 
-#define MAX_FORWARDED_BYTES 4096 /* of X-Forwarded-For; a longer list is ignored */
+/* Of X-Forwarded-For: its lines together, which a head has room for, and what is kept of them from
+ * the right. */
+#define MAX_FORWARDED_LINES (2U * 1024 * 1024)
+#define MAX_FORWARDED_BYTES 4096
 
 static const struct {
     struct str name;
@@ -76,6 +79,17 @@ static enum field_id fold_id(struct str name, enum field_id id)
     return str_find_char(name, '_') < 0 ? id : field_lookup_folded(name);
 }
 
+/* The members of LIST that end in the last MAX_FORWARDED_BYTES. Proxies append, so a client can
+ * make the list long, but not drop what stands at its right end. */
+static struct str right_end(struct str list)
+{
+    if (list.len <= MAX_FORWARDED_BYTES)
+        return list;
+    struct str end = str_from(list, list.len - MAX_FORWARDED_BYTES);
+    ptrdiff_t comma = str_find_char(end, ',');
+    return comma >= 0 ? str_from(end, (size_t)comma + 1) : STR("");
+}
+
 struct request request_read(const struct exchange_head *head, struct arena *arena)
 {
     struct request request = {.method = method_find(head->method), .path = head->target};
@@ -84,7 +98,7 @@ struct request request_read(const struct exchange_head *head, struct arena *aren
         request.path = str_head(head->target, (size_t)mark);
         request.query = str_from(head->target, (size_t)mark + 1);
     }
-    struct buf forwarded_for = buf_make(MAX_FORWARDED_BYTES);
+    struct buf forwarded_for = buf_make(MAX_FORWARDED_LINES);
     enum field_id *folded = arena_alloc(arena, head->n_fields * sizeof(*folded));
     for (size_t i = 0; i < head->n_fields; i++) {
         enum field_id id = field_lookup(head->fields[i].name);
@@ -94,8 +108,9 @@ struct request request_read(const struct exchange_head *head, struct arena *aren
     }
     request.folded = folded;
     /* A copy, since the client's address, which is a part of it, is needed for the log. */
-    if (forwarded_for.len > 0 && !buf_failed(&forwarded_for))
-        request.forwarded_for = arena_str(arena, buf_str(&forwarded_for));
+    struct str end = buf_failed(&forwarded_for) ? STR("") : right_end(buf_str(&forwarded_for));
+    if (end.len > 0)
+        request.forwarded_for = arena_str(arena, end);
     buf_free(&forwarded_for);
     return request;
 }

@@ -42,6 +42,31 @@ static bool address_of_text(struct str text, struct address *ret)
     return inet_pton(AF_INET, copy, ret->bytes + 12) == 1;
 }
 
+static void cut_to_network(const struct address *address,
+                           uint8_t ret_network[FORWARDED_NETWORK_LEN])
+{
+    bool v4 = memcmp(address->bytes, v4_mapped, sizeof(v4_mapped)) == 0;
+    memset(ret_network, 0, FORWARDED_NETWORK_LEN);
+    memcpy(ret_network, address->bytes, v4 ? 16 : 8);
+}
+
+void forwarded_network(struct str client_ip, uint8_t ret_network[FORWARDED_NETWORK_LEN])
+{
+    struct address address;
+    if (!address_of_text(client_ip, &address))
+        address = (struct address){{0}};
+    cut_to_network(&address, ret_network);
+}
+
+void forwarded_network_of(const struct sockaddr_storage *addr,
+                          uint8_t ret_network[FORWARDED_NETWORK_LEN])
+{
+    struct address address;
+    if (!address_of_socket(addr, &address))
+        address = (struct address){{0}};
+    cut_to_network(&address, ret_network);
+}
+
 static bool in_network(const struct address *address, const struct cidr *cidr)
 {
     unsigned whole = cidr->prefix / 8;
@@ -70,6 +95,29 @@ bool forwarded_is_trusted(const struct config_data *config, const struct sockadd
     return address_of_socket(addr, &address) && is_trusted(config, &address);
 }
 
+/* Some proxies add the port: "192.0.2.1:5678", "[2001:db8::1]:80", and brackets without one. */
+static struct str without_port(struct str member)
+{
+    struct str address = member;
+    struct str port = STR("");
+    uint64_t number;
+    ptrdiff_t colon = str_find_char(member, ':');
+    ptrdiff_t bracket = str_find_char(member, ']');
+    if (member.len > 0 && member.ptr[0] == '[' && bracket > 0) {
+        address = str_make(member.ptr + 1, (size_t)bracket - 1);
+        port = str_from(member, (size_t)bracket + 1);
+        if (str_find_char(address, ':') < 0 || (port.len > 0 && port.ptr[0] != ':'))
+            return member;
+        port = port.len > 0 ? str_from(port, 1) : STR("0");
+    } else if (colon >= 0 && str_find_char(str_from(member, (size_t)colon + 1), ':') < 0) {
+        address = str_head(member, (size_t)colon);
+        port = str_from(member, (size_t)colon + 1);
+    } else {
+        return member;
+    }
+    return str_to_u64(port, UINT16_MAX, &number) == 0 ? address : member;
+}
+
 /* The part behind the last comma; moves *REST before it. */
 static struct str take_last(struct str *rest)
 {
@@ -82,16 +130,20 @@ static struct str take_last(struct str *rest)
 }
 
 /* Right to left: the first address that is no trusted proxy is the client. False when a member on
- * the way is no address: then nobody vouches for the rest. */
-static bool find_client(const struct config_data *config, struct str field, struct str *ret_client)
+ * the way is no address: then nobody vouches for the rest. *RET_MEMBER is how the client is
+ * written, with a port or without. */
+static bool find_client(const struct config_data *config, struct str field, struct str *ret_client,
+                        struct str *ret_member)
 {
     struct str rest = field;
     struct address address;
     while (str_is_set(rest)) {
         struct str member = take_last(&rest);
-        if (!address_of_text(member, &address))
+        struct str client = without_port(member);
+        if (!address_of_text(client, &address))
             return false;
-        *ret_client = member;
+        *ret_client = client;
+        *ret_member = member;
         if (!is_trusted(config, &address))
             return true;
     }
@@ -117,13 +169,14 @@ struct forwarded forwarded_read(const struct config_data *config, struct str pee
     struct str own = peer_addr->ss_family == AF_UNIX ? UNIX_PEER_ADDRESS : peer;
     struct forwarded forwarded = {.client_ip = own, .chain = own};
     struct str client = {0};
+    struct str member = {0};
     if (!str_is_set(field) || field.len == 0 || !forwarded_is_trusted(config, peer_addr) ||
-        !find_client(config, field, &client))
+        !find_client(config, field, &client, &member))
         return forwarded;
     /* a copy: the field belongs to the connection, which may be gone when the log is written */
     forwarded.client_ip = arena_str(arena, client);
     /* What stands before the client is the client's own claim: nobody vouches for it. */
-    struct str believed = str_from(field, (size_t)(client.ptr - field.ptr));
+    struct str believed = str_from(field, (size_t)(member.ptr - field.ptr));
     forwarded.chain = join(believed, own, arena);
     return forwarded;
 }

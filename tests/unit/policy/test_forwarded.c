@@ -111,8 +111,24 @@ static void forwarded_read_believes_trusted_proxies_from_right_to_left(void **st
         {"garbage", "10.0.0.1", "unknown", "10.0.0.1", "10.0.0.1"},
         {"garbage behind a client", "10.0.0.1", "198.51.100.9, x", "10.0.0.1", "10.0.0.1"},
         {"an empty member", "10.0.0.1", "198.51.100.9,", "10.0.0.1", "10.0.0.1"},
-        {"with a port", "10.0.0.1", "198.51.100.9:1234", "10.0.0.1", "10.0.0.1"},
-        {"in brackets", "10.0.0.1", "[2001:db8:ffff::9]", "10.0.0.1", "10.0.0.1"},
+        {"garbage in the middle", "10.0.0.1", "198.51.100.9, x, 10.7.7.7", "10.0.0.1", "10.0.0.1"},
+        /* Azure's gateways and others write the port, too. */
+        {"with a port", "10.0.0.1", "1.1.1.1, 198.51.100.9:1234", "198.51.100.9",
+         "198.51.100.9:1234, 10.0.0.1"},
+        {"a proxy with a port", "10.0.0.1", "198.51.100.9, 10.7.7.7:80", "198.51.100.9",
+         "198.51.100.9, 10.7.7.7:80, 10.0.0.1"},
+        {"in brackets", "10.0.0.1", "[2001:db8:ffff::9]", "2001:db8:ffff::9",
+         "[2001:db8:ffff::9], 10.0.0.1"},
+        {"in brackets with a port", "10.0.0.1", "9.9.9.9, [2001:db8:ffff::9]:443",
+         "2001:db8:ffff::9", "[2001:db8:ffff::9]:443, 10.0.0.1"},
+        {"a port that is none", "10.0.0.1", "198.51.100.9:", "10.0.0.1", "10.0.0.1"},
+        {"a port that is too large", "10.0.0.1", "198.51.100.9:65536", "10.0.0.1", "10.0.0.1"},
+        {"a port with a sign", "10.0.0.1", "198.51.100.9:+80", "10.0.0.1", "10.0.0.1"},
+        {"IPv4 in brackets", "10.0.0.1", "[198.51.100.9]:80", "10.0.0.1", "10.0.0.1"},
+        {"brackets with something behind", "10.0.0.1", "[2001:db8:ffff::9]x", "10.0.0.1",
+         "10.0.0.1"},
+        {"a bracket alone", "10.0.0.1", "[", "10.0.0.1", "10.0.0.1"},
+        {"brackets around nothing", "10.0.0.1", "[]:80", "10.0.0.1", "10.0.0.1"},
         {"short IPv4", "10.0.0.1", "127.1", "10.0.0.1", "10.0.0.1"},
         {"octal IPv4", "10.0.0.1", "0177.0.0.1", "10.0.0.1", "10.0.0.1"},
         {"a number", "10.0.0.1", "2130706433", "10.0.0.1", "10.0.0.1"},
@@ -148,9 +164,37 @@ static int tear_down(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
+static void forwarded_network_is_an_ipv4_address_or_half_of_an_ipv6_one(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *a;
+        const char *b;
+        bool same;
+    } rows[] = {
+        {"192.0.2.1", "192.0.2.1", true},
+        {"192.0.2.1", "192.0.2.2", false},
+        {"192.0.2.1", "::ffff:192.0.2.1", true},
+        {"::ffff:192.0.2.1", "::ffff:192.0.2.2", false},
+        {"2001:db8:0:1::1", "2001:db8:0:1:ffff:ffff:ffff:ffff", true},
+        {"2001:db8:0:1::1", "2001:db8:0:2::1", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        uint8_t a[FORWARDED_NETWORK_LEN];
+        uint8_t b[FORWARDED_NETWORK_LEN];
+        struct sockaddr_storage addr = socket_address(rows[i].b);
+        forwarded_network(str_from_cstr(rows[i].a), a);
+        forwarded_network(str_from_cstr(rows[i].b), b);
+        assert_int_equal(memcmp(a, b, sizeof(a)) == 0, rows[i].same);
+        forwarded_network_of(&addr, b);
+        assert_int_equal(memcmp(a, b, sizeof(a)) == 0, rows[i].same);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(forwarded_network_is_an_ipv4_address_or_half_of_an_ipv6_one),
         cmocka_unit_test(forwarded_is_trusted_compares_networks_bit_by_bit),
         cmocka_unit_test(forwarded_is_trusted_knows_prefixes_of_nothing_and_all),
         TEST(forwarded_read_believes_trusted_proxies_from_right_to_left),
