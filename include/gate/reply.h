@@ -48,6 +48,15 @@ struct mcp_refusal {
 };
 void reply_mcp(struct txn *txn, const struct mcp_refusal *refusal);
 
+/* 429 in the same form, with Retry-After and, in the error's data, "retry_after". REASON is static,
+ * TEXT is for the agent. */
+struct limit_refusal {
+    const char *reason;
+    const char *text;
+    int64_t wait_s; /* at least 1 */
+};
+void reply_limited(struct txn *txn, const struct limit_refusal *refusal);
+
 /* A failure of the upstream or of the gate: on a POST with a JSON-RPC id, a JSON-RPC error with
  * that id (code -32000, for 504 -32001, as MCP SDKs have them), else as reply_refuse(). */
 void reply_gateway(struct txn *txn, const struct refusal *refusal);

@@ -24,6 +24,11 @@ const struct stage *stages(size_t *ret_count);
 
 /* Goes on from txn->stage until a stage waits or answers. */
 enum step stages_run(struct txn *txn);
+/* The answer is an event stream: it counts as one of its subject from now on. */
+void limits_note_stream(struct txn *txn);
+/* TXN is over, however it ended: gives back what it holds of limits. */
+void limits_end(struct txn *txn);
+
 /* The name of the stage TXN is at. */
 const char *stages_name(const struct txn *txn);
 

@@ -20,6 +20,7 @@
 #include "proto/field.h"
 #include "proto/mcp.h"
 
+struct count_place;
 struct list_filter;
 struct worker;
 struct route_set;
@@ -106,6 +107,7 @@ struct txn {
     const struct jwks_status *key_status; /* of the issuer whose keys it waits for */
     bool key_waited;                      /* this transaction has had its one wait for keys */
     bool body_ready;
+    bool ip_counted;          /* this request was taken from its address's bucket */
     bool origin_ok;           /* a browser's origin that may see the answer */
     bool lacks_route_scopes;  /* but a wider token could have them: the decide stage says so */
     bool replied;             /* an answer was given to the exchange */
@@ -125,6 +127,7 @@ struct txn {
     struct str assertion; /* the signed statement about the caller; absent: none */
     bool filters;         /* its answer may carry a list, which is filtered */
     struct relay relay;
+    struct count_place *stream_place; /* as one of its subject's streams; NULL: not counted */
 };
 
 /* The caller, as the rules see it, and as the owner of sessions; after the token stage. */

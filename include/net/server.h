@@ -86,7 +86,16 @@ struct server_handler {
     void (*handshake)(void *ctx, struct str peer, const char *outcome);
 };
 
+/* Whose connections are counted, for servers that want to. Both come from the server's thread. */
+struct server_peers {
+    /* A connection from ADDR: false refuses it. *RET_PLACE is given back when it is over. */
+    bool (*enter)(void *ctx, const struct sockaddr_storage *addr, void **ret_place);
+    void (*leave)(void *ctx, void *place);
+    void *ctx;
+};
+
 struct server_options {
+    const struct server_peers *peers; /* NULL: not counted; outlives the server */
     const struct server_handler *handler;
     void *ctx;
     size_t header_bytes;       /* limit of a request head */
@@ -100,6 +109,7 @@ struct server_stats {
     uint32_t streams; /* replies that are being streamed */
     uint64_t accepted;
     uint64_t accept_faults; /* out of descriptors and the like */
+    uint64_t refused_peers; /* closed at once: their address has too many */
 };
 
 /* LOOP stays the caller's and must outlive the server. NULL when libmicrohttpd does not start. */

@@ -34,6 +34,14 @@ void metrics_labels_free(struct metrics_labels *labels);
 /* For requests that belong to no route. */
 #define METRICS_NO_ROUTE SIZE_MAX
 
+/* What a request was refused by. */
+enum metrics_limit {
+    METRICS_LIMIT_IP_RATE,
+    METRICS_LIMIT_SUBJECT_RATE,
+    METRICS_LIMIT_SUBJECT_STREAMS,
+    METRICS_N_LIMITS
+};
+
 struct metrics_slot {
     _Atomic(const char *) reason; /* static text; NULL: free. Written last */
     atomic_uint key;              /* route and status */
@@ -63,6 +71,7 @@ struct metrics {
         atomic_ullong allowed;
         atomic_ullong denied;
     } other_tools[METRICS_MAX_ROUTES];
+    atomic_ullong limited[METRICS_MAX_ROUTES][METRICS_N_LIMITS];
     atomic_ullong cache_hits;
     atomic_ullong cache_misses;
     atomic_ullong cache_evictions;
@@ -70,6 +79,7 @@ struct metrics {
     atomic_ullong upstream_reuses;
     atomic_ullong accepted;
     atomic_ullong accept_faults;
+    atomic_ullong refused_peers;
     atomic_ullong stale_accepts; /* tokens accepted with keys past their refresh */
     atomic_ullong log_lost;
     atomic_ullong log_skipped; /* access lines that log.access.sample left out */
@@ -87,6 +97,8 @@ void metrics_handshake(struct metrics *metrics, const char *result);
  * so that strangers cannot fill the table with names they make up: a denied call of a tool without
  * one, and every tool past METRICS_TOOLS, is counted as the tool "other". */
 void metrics_tool_call(struct metrics *metrics, size_t route, struct str tool, bool allowed);
+/* One request that was refused by LIMIT of ROUTE. */
+void metrics_limited(struct metrics *metrics, size_t route, enum metrics_limit limit);
 /* Sets a counter or gauge that its owner keeps elsewhere. */
 #define METRICS_SET(metrics, field, value) \
     atomic_store_explicit(&(metrics)->field, (value), memory_order_relaxed)
@@ -108,6 +120,14 @@ struct metrics_certificate {
     int64_t expires_s; /* wall clock */
 };
 
+/* What the limits take, for the whole process. */
+struct metrics_limits {
+    uint64_t buckets; /* that are not full */
+    uint64_t bucket_capacity;
+    uint64_t bucket_evictions;
+    uint64_t streams; /* that count for subject_streams */
+};
+
 struct metrics_page {
     const struct metrics_labels *labels;
     struct metrics *const *workers;
@@ -118,7 +138,8 @@ struct metrics_page {
     uint64_t key_cache_failures;
     const struct metrics_certificate *certificates; /* none: there is no TLS */
     size_t n_certificates;
-    const struct audit_stats *audit; /* NULL: there is no audit log */
+    const struct metrics_limits *limits; /* NULL: not known */
+    const struct audit_stats *audit;     /* NULL: there is no audit log */
     const char *version;
     int64_t started_s; /* wall clock */
     uint64_t reloads_ok;

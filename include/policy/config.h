@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "base/diag.h"
+#include "base/gcra.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -147,6 +148,13 @@ struct rule {
     size_t n_claims;
 };
 
+/* What one caller may ask of a route. */
+struct route_limits {
+    struct gcra subject_rate; /* calls; interval 0: no limit */
+    struct gcra ip_rate;      /* requests, whoever sends them; interval 0: no limit */
+    uint32_t subject_streams; /* open at once; 0: no limit */
+};
+
 struct route {
     size_t index;
     struct str resource;      /* canonical URI, byte for byte as in the policy */
@@ -178,6 +186,7 @@ struct route {
     const struct str *stripped;
     size_t n_stripped;
     size_t max_body_bytes;
+    struct route_limits limits;
     size_t max_inspect_bytes; /* of an answer, or an event, that is looked into */
     /* Each top-level claim that rules, identity headers, the assertion or the permissions of this
      * route look at, once. */
@@ -206,7 +215,8 @@ struct jwks_config {
 struct limits_config {
     size_t header_bytes;
     size_t token_bytes;
-    uint32_t connections; /* 0: derived from RLIMIT_NOFILE */
+    uint32_t connections;    /* 0: derived from RLIMIT_NOFILE */
+    uint32_t ip_connections; /* of one peer address; 0: no limit */
     int64_t client_timeout_ms;
     int64_t drain_timeout_ms;
 };

@@ -30,6 +30,7 @@ enum schema_unit {
     UNIT_TEXT,
     UNIT_DURATION,  /* "30s", range in milliseconds */
     UNIT_SIZE,      /* "64KiB" or a number of bytes, range in bytes */
+    UNIT_RATE,      /* "100/m" or a number per second, range of the number */
     UNIT_CHOICE,    /* one of the row's choices */
     UNIT_ALGORITHM, /* the same, for signatures */
     UNIT_ADDRESS,

@@ -236,6 +236,7 @@ static int start_workers(struct fleet *fleet)
         int r = worker_init(&fleet->workers[i], &(struct worker_options){
                                                     .snapshot = fleet->snapshot,
                                                     .metrics = fleet->metrics[i],
+                                                    .limits = fleet->limits,
                                                     .audit = fleet->audit,
                                                     .log = log,
                                                     .listen_fds = listen_fds,
@@ -283,7 +284,8 @@ static int start(struct fleet *fleet)
     fleet->started_s = clock_wall_s(loop_clock(fleet->loop));
     fleet->mailbox = mailbox_new(fleet->loop);
     fleet->clients = client_pool_new(fleet->loop);
-    if (fleet->mailbox == NULL || fleet->clients == NULL)
+    fleet->limits = limits_new();
+    if (fleet->mailbox == NULL || fleet->clients == NULL || fleet->limits == NULL)
         return -ENOMEM;
     fleet_service_open(fleet);
     int r = open_signals(fleet);
@@ -342,6 +344,7 @@ static void stop(struct fleet *fleet)
     fleet->n_workers = 0; /* letters that are still there reach nobody */
     free(fleet->workers);
     free(fleet->metrics);
+    fleet->limits = limits_free(fleet->limits);
     fleet_close_admin(fleet);
     fleet_close_listeners(fleet);
     free(fleet->listens);

@@ -52,7 +52,8 @@ struct fleet {
     struct jwks_cache *key_cache; /* NULL: off */
     uint64_t key_cache_failures;  /* writes to it */
     bool key_cache_failing;       /* said so in the log */
-    struct audit *audit;          /* NULL: off */
+    struct limits *limits;
+    struct audit *audit; /* NULL: off */
     struct timer audit_timer;
     bool audit_failing; /* said so in the log */
     struct notify notify;

@@ -250,6 +250,7 @@ static void warn_about_restart(struct fleet *fleet, const struct config_data *fr
         {used->workers == fresh->workers, "/workers"},
         {a->header_bytes == b->header_bytes, "/limits/header"},
         {a->connections == b->connections, "/limits/connections"},
+        {a->ip_connections == b->ip_connections, "/limits/ip_connections"},
         {a->client_timeout_ms == b->client_timeout_ms, "/limits/client_timeout"},
         {same_log_format(used, fresh), "/log/format"},
         {same_text(used->log_file, fresh->log_file), "/log/file"},

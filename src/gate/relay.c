@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "gate/list_filter.h"
 #include "gate/reply.h"
+#include "gate/stages.h"
 #include "gate/worker.h"
 #include "proto/field.h"
 
@@ -48,6 +49,8 @@ static void begin_stream(struct txn *txn, const struct reply *reply, int64_t con
         relay_refuse_resources(txn);
         return;
     }
+    if (txn->relay.events)
+        limits_note_stream(txn);
     if (txn->worker->draining)
         relay_finish_stream(txn);
 }

@@ -2,6 +2,7 @@
 #include "gate/reply.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "auth/answer.h"
 #include "gate/txn.h"
@@ -15,7 +16,8 @@
 #define MAX_TOOL_ERRORS_BYTES (32U * 1024 * 1024)
 
 #define TYPE_JSON STR("application/json")
-#define EXPOSED STR("WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, X-Request-Id")
+#define EXPOSED \
+    STR("WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, X-Request-Id, Retry-After")
 #define ENDPOINT_METHODS STR("POST, GET, DELETE, OPTIONS")
 #define METADATA_METHODS STR("GET, HEAD, OPTIONS")
 /* What MCP clients send, for a preflight that names nothing. */
@@ -180,6 +182,26 @@ void reply_mcp(struct txn *txn, const struct mcp_refusal *refusal)
     if (refusal->status == 503)
         (void)reply_add(&reply, STR("Retry-After"), RETRY_AFTER_S);
     finish(txn, &reply);
+}
+
+void reply_limited(struct txn *txn, const struct limit_refusal *refusal)
+{
+    char wait[24];
+    struct buf data = buf_make(MAX_ERROR_DATA_BYTES);
+    struct reply reply = begin(txn, 429, refusal->reason);
+    int n = snprintf(wait, sizeof(wait), "%lld", (long long)refusal->wait_s);
+    (void)buf_printf(&data, "{\"reason\":\"%s\",\"retry_after\":%s,\"request_id\":\"%s\"}",
+                     refusal->reason, wait, txn->id);
+    reply.body.max = MAX_BODY_BYTES + txn->rpc_id.len;
+    add_error_fields(&reply);
+    (void)jsonrpc_append_error(txn->rpc_id,
+                               &(struct jsonrpc_error){.code = JSONRPC_SERVER_ERROR,
+                                                       .message = str_from_cstr(refusal->text),
+                                                       .data = buf_str(&data)},
+                               &reply.body);
+    (void)reply_add(&reply, STR("Retry-After"), str_make(wait, n > 0 ? (size_t)n : 0));
+    finish(txn, &reply);
+    buf_free(&data);
 }
 
 void reply_gateway(struct txn *txn, const struct refusal *refusal)

@@ -73,7 +73,9 @@ static enum step stage_origin(struct txn *txn)
     return STEP_NEXT;
 }
 
-/* ---- 3: exactly one credential, and in the right place ---- */
+/* ---- 3: stages_limits.c ---- */
+
+/* ---- 4: exactly one credential, and in the right place ---- */
 
 static enum step stage_bearer(struct txn *txn)
 {
@@ -104,7 +106,7 @@ static enum step stage_bearer(struct txn *txn)
     return STEP_REPLY;
 }
 
-/* ---- 4: the token ---- */
+/* ---- 5: the token ---- */
 
 static struct token_context token_context(const struct txn *txn)
 {
@@ -176,7 +178,7 @@ static enum step stage_token(struct txn *txn)
     return STEP_REPLY;
 }
 
-/* ---- 5: what the route asks of every caller ---- */
+/* ---- 6: what the route asks of every caller ---- */
 
 static enum step stage_admit(struct txn *txn)
 {
@@ -193,7 +195,7 @@ static enum step stage_admit(struct txn *txn)
     return STEP_REPLY;
 }
 
-/* ---- 6: the body ---- */
+/* ---- 7: the body ---- */
 
 static enum step stage_body(struct txn *txn)
 {
@@ -214,7 +216,7 @@ static enum step stage_body(struct txn *txn)
     return STEP_WAIT;
 }
 
-/* ---- 7 to 10: stages_mcp.c ---- */
+/* ---- 8 to 13: stages_mcp.c, stages_limits.c ---- */
 
 /* ---- the last: to the upstream ---- */
 
@@ -225,10 +227,20 @@ static enum step stage_forward(struct txn *txn)
 }
 
 static const struct stage table[] = {
-    {"route", stage_route},           {"origin", stage_origin},   {"bearer", stage_bearer},
-    {"token", stage_token},           {"admit", stage_admit},     {"body", stage_body},
-    {"inspect", stage_inspect},       {"decide", stage_decide},   {"session", stage_session},
-    {"credential", stage_credential}, {"forward", stage_forward},
+    {"route", stage_route},
+    {"origin", stage_origin},
+    {"ip_rate", stage_ip_rate},
+    {"bearer", stage_bearer},
+    {"token", stage_token},
+    {"admit", stage_admit},
+    {"body", stage_body},
+    {"inspect", stage_inspect},
+    {"subject_rate", stage_subject_rate},
+    {"decide", stage_decide},
+    {"session", stage_session},
+    {"streams", stage_streams},
+    {"credential", stage_credential},
+    {"forward", stage_forward},
 };
 
 const struct stage *stages(size_t *ret_count)

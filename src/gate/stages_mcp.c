@@ -23,7 +23,7 @@ static enum step out_of_resources(struct txn *txn)
     return refused(txn, 503, JSONRPC_SERVER_ERROR, "no_resources", "The gate is out of resources");
 }
 
-/* ---- 7: what the body asks, and whether the head says the same ---- */
+/* ---- 8: what the body asks, and whether the head says the same ---- */
 
 static bool filters_lists(const struct route *route)
 {
@@ -73,7 +73,7 @@ enum step stage_inspect(struct txn *txn)
     return STEP_NEXT;
 }
 
-/* ---- 8: the rules, for every call in it ---- */
+/* ---- 10: the rules, for every call in it ---- */
 
 static size_t count_decisions(const struct mcp_body *body)
 {
@@ -174,7 +174,7 @@ enum step stage_decide(struct txn *txn)
     return txn->request.method == METHOD_POST ? decide_body(txn) : STEP_NEXT;
 }
 
-/* ---- 9: a session belongs to the caller it was given to ---- */
+/* ---- 11: a session belongs to the caller it was given to ---- */
 
 /* Whatever revision the head names: an upstream may look at the session id alone. */
 enum step stage_session(struct txn *txn)
@@ -188,7 +188,7 @@ enum step stage_session(struct txn *txn)
     return refused(txn, 404, JSONRPC_SESSION_NOT_FOUND, "session", "Session not found");
 }
 
-/* ---- 10: what goes upstream about the caller ---- */
+/* ---- 13: what goes upstream about the caller ---- */
 
 enum step stage_credential(struct txn *txn)
 {

@@ -262,6 +262,7 @@ static void publish_counters(struct worker *worker)
     METRICS_SET(metrics, streams, server.streams);
     METRICS_SET(metrics, accepted, server.accepted);
     METRICS_SET(metrics, accept_faults, server.accept_faults);
+    METRICS_SET(metrics, refused_peers, server.refused_peers);
     METRICS_SET(metrics, cache_hits, cache.hits);
     METRICS_SET(metrics, cache_misses, cache.misses);
     METRICS_SET(metrics, cache_evictions, cache.evictions);
@@ -304,6 +305,8 @@ int worker_init(struct worker *worker, const struct worker_options *options)
     list_init(&worker->marked);
     list_init(&worker->key_waiters);
     worker->metrics = options->metrics;
+    worker->limits = options->limits;
+    limits_count_peers(options->limits, limits->ip_connections, &worker->peers);
     worker->audit = options->audit;
     worker->audit_record = buf_make(AUDIT_MAX_LINE_BYTES);
     worker->log = options->log;
@@ -320,13 +323,15 @@ int worker_init(struct worker *worker, const struct worker_options *options)
     worker->hasher = hasher_make();
     worker->cache = token_cache_make(WORKER_CACHE_TOKENS, WORKER_CACHE_BYTES);
     worker->engine = upstream_engine_new(worker->loop);
-    worker->server = server_new(worker->loop, &(struct server_options){
-                                                  .handler = &worker_server_handler,
-                                                  .ctx = worker,
-                                                  .header_bytes = limits->header_bytes,
-                                                  .max_connections = options->max_connections,
-                                                  .client_timeout_ms = limits->client_timeout_ms,
-                                              });
+    worker->server = server_new(
+        worker->loop, &(struct server_options){
+                          .peers = limits->ip_connections > 0 ? &worker->peers.peers : NULL,
+                          .handler = &worker_server_handler,
+                          .ctx = worker,
+                          .header_bytes = limits->header_bytes,
+                          .max_connections = options->max_connections,
+                          .client_timeout_ms = limits->client_timeout_ms,
+                      });
     if (worker->mailbox == NULL || worker->verifier == NULL || worker->hasher == NULL ||
         worker->cache == NULL || worker->engine == NULL || worker->server == NULL)
         return -ENOMEM;

@@ -176,6 +176,7 @@ static void txn_end(struct txn *txn)
 {
     relay_cancel(txn);
     leave_key_waiters(txn);
+    limits_end(txn);
     txn_report(txn);
     list_unlink(&txn->run_node);
     list_unlink(&txn->node);

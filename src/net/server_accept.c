@@ -74,7 +74,18 @@ static void accept_one(const struct listener *listener, int fd, const struct soc
 {
     struct server *server = listener->server;
     static const int on = 1;
+    const struct server_peers *peers = server->options.peers;
+    void *place = NULL;
+    if (peers != NULL && !peers->enter(peers->ctx, addr, &place)) {
+        (void)close(fd);
+        server->stats.refused_peers++;
+        return;
+    }
     struct client *client = client_new(server, addr, addr_len);
+    if (client != NULL)
+        client->place = place;
+    else if (peers != NULL)
+        peers->leave(peers->ctx, place);
     if (client == NULL) {
         (void)close(fd);
         server->stats.accept_faults++;

@@ -216,6 +216,8 @@ void client_free(struct client *client)
         (void)close(client->fd);
     list_unlink(&client->node);
     list_unlink(&client->idle_node);
+    if (client->place != NULL)
+        server->options.peers->leave(server->options.peers->ctx, client->place);
     buf_free_wiped(&client->held);
     server->stats.connections--;
     free(client);

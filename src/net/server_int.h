@@ -111,6 +111,7 @@ struct client {
     struct sockaddr_storage addr;
     socklen_t addr_len;
     char peer[64];
+    void *place; /* of server_peers */
 };
 
 enum exchange_phase {

@@ -93,6 +93,11 @@ void metrics_handshake(struct metrics *metrics, const char *result)
     bump(&metrics->unslotted, 1);
 }
 
+void metrics_limited(struct metrics *metrics, size_t route, enum metrics_limit limit)
+{
+    bump(&metrics->limited[route < METRICS_MAX_ROUTES ? route : OTHER_ROUTE][limit], 1);
+}
+
 /* ---- calls by tool ---- */
 
 size_t metrics_label_char(struct str s)

@@ -361,6 +361,8 @@ static const struct simple_metric simple_metrics[] = {
      WIDE(accepted)},
     {"portcullis_accept_faults_total", "counter",
      "Accepting failed, for want of descriptors or memory.", WIDE(accept_faults)},
+    {"portcullis_connections_refused_total", "counter",
+     "Connections closed at once because their address had too many.", WIDE(refused_peers)},
     {"portcullis_log_lines_lost_total", "counter", "Log lines that stderr did not take.",
      WIDE(log_lost)},
     {"portcullis_log_lines_skipped_total", "counter",
@@ -393,14 +395,24 @@ static void render_simple(const struct metrics_page *page, struct buf *out)
     }
 }
 
+struct plain_metric {
+    const char *name;
+    const char *type;
+    const char *help;
+    uint64_t value;
+};
+
+static void render_plain(const struct plain_metric *rows, size_t n, struct buf *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        header(out, rows[i].name, rows[i].type, rows[i].help);
+        (void)buf_printf(out, "%s %" PRIu64 "\n", rows[i].name, rows[i].value);
+    }
+}
+
 static void render_audit(const struct audit_stats *audit, struct buf *out)
 {
-    const struct {
-        const char *name;
-        const char *type;
-        const char *help;
-        uint64_t value;
-    } rows[] = {
+    const struct plain_metric rows[] = {
         {"portcullis_audit_written_total", "counter", "Lines written to the audit log.",
          audit->written},
         {"portcullis_audit_lost_total", "counter", "Records lost because the audit log was behind.",
@@ -410,9 +422,28 @@ static void render_audit(const struct audit_stats *audit, struct buf *out)
         {"portcullis_audit_failing", "gauge", "1 while records do not get into the audit log.",
          audit->failing ? 1 : 0},
     };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        header(out, rows[i].name, rows[i].type, rows[i].help);
-        (void)buf_printf(out, "%s %" PRIu64 "\n", rows[i].name, rows[i].value);
+    render_plain(rows, ARRAY_LEN(rows), out);
+}
+
+static void render_limited(const struct metrics_page *page, struct buf *out)
+{
+    static const char *const names[METRICS_N_LIMITS] = {
+        [METRICS_LIMIT_IP_RATE] = "ip_rate",
+        [METRICS_LIMIT_SUBJECT_RATE] = "subject_rate",
+        [METRICS_LIMIT_SUBJECT_STREAMS] = "subject_streams",
+    };
+    size_t n = page->labels->n == OTHER_ROUTE ? OTHER_ROUTE + 1 : page->labels->n;
+    header(out, "portcullis_rate_limited_total", "counter",
+           "Requests refused with 429, by route and limit.");
+    for (size_t route = 0; route < n; route++) {
+        for (size_t limit = 0; limit < METRICS_N_LIMITS; limit++) {
+            uint64_t sum = 0;
+            for (size_t w = 0; w < page->n_workers; w++)
+                sum += atomic_load(&page->workers[w]->limited[route][limit]);
+            (void)buf_append(out, STR("portcullis_rate_limited_total{"));
+            label(out, "route", label_name(page->labels, route));
+            (void)buf_printf(out, ",limit=\"%s\"} %" PRIu64 "\n", names[limit], sum);
+        }
     }
 }
 
@@ -441,6 +472,22 @@ static void render_kernel_stats(const struct metrics_page *page, struct buf *out
     }
 }
 
+static void render_limits(const struct metrics_limits *limits, struct buf *out)
+{
+    const struct plain_metric rows[] = {
+        {"portcullis_rate_buckets", "gauge", "Token buckets of this process that are not full.",
+         limits->buckets},
+        {"portcullis_rate_bucket_capacity", "gauge", "Token buckets that there is room for.",
+         limits->bucket_capacity},
+        {"portcullis_rate_bucket_evictions_total", "counter",
+         "Token buckets that made room for others before they were full.",
+         limits->bucket_evictions},
+        {"portcullis_limited_streams", "gauge", "Open streams that count for subject_streams.",
+         limits->streams},
+    };
+    render_plain(rows, ARRAY_LEN(rows), out);
+}
+
 static void render_process(const struct metrics_page *page, struct buf *out)
 {
     header(out, "portcullis_build_info", "gauge", "Always 1; the version is the label.");
@@ -467,6 +514,9 @@ void metrics_render(const struct metrics_page *page, struct buf *out)
     render_issuers(page, out);
     render_tls(page, out);
     render_simple(page, out);
+    render_limited(page, out);
+    if (page->limits != NULL)
+        render_limits(page->limits, out);
     if (page->audit != NULL)
         render_audit(page->audit, out);
 }

@@ -62,6 +62,7 @@ static void build_limits(struct reader *reader, json_t *root, struct config_data
         .header_bytes = reader_size_bytes(reader, limits, "header"),
         .token_bytes = reader_size_bytes(reader, limits, "token"),
         .connections = reader_number(limits, "connections"),
+        .ip_connections = reader_number(limits, "ip_connections"),
         .client_timeout_ms = reader_duration_ms(reader, limits, "client_timeout"),
         .drain_timeout_ms = reader_duration_ms(reader, limits, "drain_timeout"),
     };

@@ -187,10 +187,49 @@ static void build_metadata(struct reader *reader, const struct place *place, str
     route->metadata_json = reader_keep(reader, buf_str(&json));
 }
 
+/* A number is per second; text was checked. */
+static struct rate read_rate(const struct reader *reader, const json_t *value)
+{
+    struct rate rate = {.count = json_integer_value(value), .period_ms = 1000};
+    if (json_is_string(value) && value_rate(reader_text(reader, value), &rate) < 0)
+        rate.count = 0;
+    return rate;
+}
+
+static void build_rate(struct reader *reader, json_t *limits, const struct place *place,
+                       const char *const keys[2], struct gcra *ret_gcra)
+{
+    const json_t *value = json_object_get(limits, keys[0]);
+    const int64_t given = reader_number(limits, keys[1]);
+    struct rate rate = read_rate(reader, value);
+    struct place at = PLACE_KEY(place, str_from_cstr(keys[given > 0 ? 1 : 0]));
+    if (given > 0 && json_is_null(value))
+        reader_error(reader, &at, "is of no use without \"%s\"", keys[0]);
+    if (rate.count < 1 || rate.count > GCRA_MAX_COUNT || given > GCRA_MAX_COUNT)
+        return;
+    if (!gcra_make(rate.count, rate.period_ms, given > 0 ? given : rate.count, ret_gcra))
+        reader_error(reader, &at,
+                     "is too much for this rate: once used up, it would take more than 31 days to "
+                     "come back");
+}
+
+static void build_limits(struct reader *reader, json_t *object, const struct place *place,
+                         struct route *route)
+{
+    static const char *const subject[] = {"subject_rate", "subject_burst"};
+    static const char *const ip[] = {"ip_rate", "ip_burst"};
+    json_t *limits = json_object_get(object, "limits");
+    struct place at = PLACE_KEY(place, STR("limits"));
+    route->max_body_bytes = reader_size_bytes(reader, limits, "body");
+    route->max_inspect_bytes = reader_size_bytes(reader, limits, "response_inspect");
+    route->limits.subject_streams = reader_number(limits, "subject_streams");
+    build_rate(reader, limits, &at, subject, &route->limits.subject_rate);
+    build_rate(reader, limits, &at, ip, &route->limits.ip_rate);
+}
+
 static void build_route(struct reader *reader, struct config_data *data, json_t *object,
                         const struct place *place, struct route *route)
 {
-    const json_t *limits = json_object_get(object, "limits");
     struct place at_upstream = PLACE_KEY(place, STR("upstream"));
     struct str_list audiences = reader_strings(reader, json_object_get(object, "audiences"));
     json_t *upstream = json_object_get(object, "upstream");
@@ -198,8 +237,7 @@ static void build_route(struct reader *reader, struct config_data *data, json_t 
     route->name = build_optional(reader, object, "name");
     route->audiences = audiences.items;
     route->n_audiences = audiences.count;
-    route->max_body_bytes = reader_size_bytes(reader, limits, "body");
-    route->max_inspect_bytes = reader_size_bytes(reader, limits, "response_inspect");
+    build_limits(reader, object, place, route);
     build_resource(reader, object, place, route);
     check_mount(reader, data, route, place);
     build_route_issuers(reader, data, object, place, route);

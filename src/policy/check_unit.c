@@ -18,6 +18,8 @@ const char *check_unit_text(enum schema_unit unit)
         return "a duration such as \"30s\"";
     case UNIT_SIZE:
         return "a size such as \"64KiB\"";
+    case UNIT_RATE:
+        return "a rate such as \"100/m\"";
     case UNIT_URL:
         return "a URL in a string";
     case UNIT_ADDRESS:
@@ -89,6 +91,20 @@ static void check_size(struct reader *reader, const struct schema_row *row, json
         reader_error(reader, place,
                      "%s is no size; write a whole number and B, KiB, MiB or GiB, such as "
                      "\"64KiB\", or a number of bytes without quotes",
+                     reader_quote(reader, value));
+}
+
+static void check_rate(struct reader *reader, const struct schema_row *row, json_t *value,
+                       const struct place *place)
+{
+    struct rate rate;
+    if (value_rate(reader_text(reader, value), &rate) == 0)
+        check_range(reader, row, rate.count, place);
+    else
+        reader_error(reader, place,
+                     "%s is no rate; write a whole number, a slash, and s, m, h, d or a period of "
+                     "at most a day, such as \"100/m\" or \"5/10s\", or a number per second "
+                     "without quotes",
                      reader_quote(reader, value));
 }
 
@@ -247,6 +263,8 @@ static unit_check *check_of_unit(enum schema_unit unit)
         return check_duration;
     case UNIT_SIZE:
         return check_size;
+    case UNIT_RATE:
+        return check_rate;
     case UNIT_CHOICE:
     case UNIT_ALGORITHM:
         return check_choice;

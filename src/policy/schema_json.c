@@ -48,6 +48,8 @@ static const char *unit_pattern(enum schema_unit unit)
         return "^[0-9]+(ms|s|m|h|d)$|" REFERENCE_PATTERN;
     case UNIT_SIZE:
         return "^[0-9]+(B|KiB|MiB|GiB)$|" REFERENCE_PATTERN;
+    case UNIT_RATE:
+        return "^[0-9]+/([0-9]+(ms|s|m|h|d)|s|m|h|d)$|" REFERENCE_PATTERN;
     case UNIT_URL:
         return "^https?://|" REFERENCE_PATTERN;
     case UNIT_SCOPE: /* scope-token of RFC 6749 3.3 */

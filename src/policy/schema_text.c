@@ -10,6 +10,8 @@ static const char *unit_name(enum schema_unit unit)
         return "duration";
     case UNIT_SIZE:
         return "size";
+    case UNIT_RATE:
+        return "rate";
     case UNIT_ADDRESS:
         return "address";
     case UNIT_CIDR:

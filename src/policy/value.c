@@ -9,6 +9,7 @@
 #include <sys/un.h>
 
 #include "base/err.h"
+#include "base/gcra.h"
 
 struct unit {
     const char *name;
@@ -47,6 +48,27 @@ int value_duration_ms(struct str text, int64_t *ret_ms)
 int value_size_bytes(struct str text, int64_t *ret_bytes)
 {
     return parse_unit(text, sizes, ARRAY_LEN(sizes), ret_bytes);
+}
+
+int value_rate(struct str text, struct rate *ret_rate)
+{
+    static const struct unit periods[] = {
+        {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+    struct rate rate = {0};
+    uint64_t count;
+    ptrdiff_t slash = str_find_char(text, '/');
+    if (slash < 0 || str_to_u64(str_head(text, (size_t)slash), INT64_MAX, &count) < 0)
+        return -EINVAL;
+    struct str period = str_from(text, (size_t)slash + 1);
+    for (size_t i = 0; i < ARRAY_LEN(periods); i++)
+        if (str_eq(period, str_from_cstr(periods[i].name)))
+            rate.period_ms = periods[i].factor;
+    int r = rate.period_ms == 0 ? value_duration_ms(period, &rate.period_ms) : 0;
+    if (r < 0 || rate.period_ms < 1 || rate.period_ms > GCRA_MAX_PERIOD_MS)
+        return r < 0 ? r : -EINVAL;
+    rate.count = (int64_t)count;
+    *ret_rate = rate;
+    return 0;
 }
 
 static void print_unit(int64_t value, const struct unit *units, size_t n_units, const char *zero,

@@ -15,6 +15,13 @@ int value_duration_ms(struct str text, int64_t *ret_ms);
 /* "100B", "64KiB", "4MiB", "1GiB". */
 int value_size_bytes(struct str text, int64_t *ret_bytes);
 
+/* "5/s", "100/m", "20/10s": so many in a period of 1 ms to a day. */
+struct rate {
+    int64_t count;
+    int64_t period_ms;
+};
+int value_rate(struct str text, struct rate *ret_rate);
+
 #define VALUE_TEXT_LEN 32
 /* The shortest exact spelling: 60000 is "1m". */
 void value_print_duration(int64_t ms, char ret_text[VALUE_TEXT_LEN]);

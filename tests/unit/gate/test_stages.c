@@ -8,9 +8,9 @@
 static void stages_have_this_order(void **state)
 {
     (void)state;
-    static const char *const names[] = {"route",   "origin",     "bearer",  "token",
-                                        "admit",   "body",       "inspect", "decide",
-                                        "session", "credential", "forward"};
+    static const char *const names[] = {
+        "route",   "origin",       "ip_rate", "bearer",  "token",   "admit",      "body",
+        "inspect", "subject_rate", "decide",  "session", "streams", "credential", "forward"};
     size_t count = 0;
     const struct stage *table = stages(&count);
     assert_int_equal(count, ARRAY_LEN(names));

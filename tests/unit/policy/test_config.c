@@ -40,6 +40,7 @@ static void config_of_two_facts_has_safe_defaults(void **state)
     assert_int_equal(data->limits.header_bytes, 32768);
     assert_int_equal(data->limits.token_bytes, 16384);
     assert_int_equal(data->limits.connections, 0);
+    assert_int_equal(data->limits.ip_connections, 0);
     assert_int_equal(data->limits.client_timeout_ms, 30000);
     assert_int_equal(data->limits.drain_timeout_ms, 30000);
     assert_int_equal(data->log_level, LOG_LEVEL_INFO);
@@ -241,6 +242,69 @@ static void config_reads_every_key_that_is_set(void **state)
     config_unref(config);
 }
 
+static void config_reads_the_limits_of_a_caller(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *limits;
+        int64_t subject_ns, subject_burst;
+        int64_t ip_ns, ip_burst;
+        uint32_t streams;
+    } rows[] = {
+        {"{}", 0, 0, 0, 0, 0},
+        {"{\"subject_rate\": null, \"ip_rate\": null, \"subject_streams\": null}", 0, 0, 0, 0, 0},
+        {"{\"subject_rate\": 10}", 100000000, 10, 0, 0, 0},
+        {"{\"subject_rate\": \"100/m\", \"subject_burst\": 5}", 600000000, 5, 0, 0, 0},
+        {"{\"ip_rate\": \"3/1s\", \"ip_burst\": 1}", 0, 0, 333333334, 1, 0},
+        {"{\"ip_rate\": 1000000, \"subject_streams\": 4}", 0, 0, 1000, 1000000, 4},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char text[512];
+        (void)snprintf(text, sizeof(text), POLICY_IN_ROUTE("\"limits\": %s"), rows[i].limits);
+        struct config *config = good_policy(text);
+        const struct route_limits *limits = &config_get(config)->routes[0].limits;
+        assert_int_equal(limits->subject_rate.interval_ns, rows[i].subject_ns);
+        assert_int_equal(limits->subject_rate.burst, rows[i].subject_burst);
+        assert_int_equal(limits->ip_rate.interval_ns, rows[i].ip_ns);
+        assert_int_equal(limits->ip_rate.burst, rows[i].ip_burst);
+        assert_int_equal(limits->subject_streams, rows[i].streams);
+        config_unref(config);
+    }
+}
+
+static void config_refuses_limits_that_cannot_be_meant(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *limits;
+        const char *pointer;
+        const char *text;
+    } rows[] = {
+        {"{\"subject_rate\": 0}", "/routes/0/limits/subject_rate", "from 1 to 1000000"},
+        {"{\"subject_rate\": 1000001}", "/routes/0/limits/subject_rate", "from 1 to 1000000"},
+        {"{\"subject_rate\": \"0/s\"}", "/routes/0/limits/subject_rate", "from 1 to 1000000"},
+        {"{\"subject_rate\": 1.5}", "/routes/0/limits/subject_rate", "a rate such as"},
+        {"{\"ip_rate\": \"10\"}", "/routes/0/limits/ip_rate", "is no rate"},
+        {"{\"ip_rate\": \"10/2d\"}", "/routes/0/limits/ip_rate", "at most a day"},
+        {"{\"ip_rate\": 1, \"ip_burst\": 0}", "/routes/0/limits/ip_burst", "from 1 to 1000000"},
+        {"{\"subject_burst\": 1}", "/routes/0/limits/subject_burst", "without \"subject_rate\""},
+        {"{\"ip_rate\": \"1/d\", \"ip_burst\": 32}", "/routes/0/limits/ip_burst", "31 days"},
+        {"{\"subject_streams\": 0}", "/routes/0/limits/subject_streams", "from 1 to 1000000"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char text[512];
+        struct diag diag = {0};
+        struct config *config = NULL;
+        (void)snprintf(text, sizeof(text), POLICY_IN_ROUTE("\"limits\": %s"), rows[i].limits);
+        assert_int_equal(parse_policy(text, &diag, &config), -EINVAL);
+        if (!has_finding(&diag, DIAG_ERROR, rows[i].pointer, rows[i].text)) {
+            diag_print(&diag, stderr, text, false);
+            fail_msg("%s", rows[i].limits);
+        }
+        diag_free(&diag);
+    }
+}
+
 static void config_closes_scope_implies_also_over_cycles(void **state)
 {
     (void)state;
@@ -276,6 +340,7 @@ static void config_print_is_a_policy_that_prints_itself(void **state)
         POLICY_TOP("\"listen\": {\"address\": \"[::]:1\"}, \"admin\": null"),
         POLICY_TOP("\"listen\": [\"127.0.0.1:1\", {\"address\": \"127.0.0.1:2\"}]"),
         POLICY_IN_ROUTE("\"name\": \"100 $$\", \"identity\": {\"X-A\": [\"a\", \"b\"]}"),
+        POLICY_IN_ROUTE("\"limits\": {\"subject_rate\": \"100/m\", \"ip_rate\": 5}"),
         POLICY_IN_ROUTE("\"scope_implies\": {\"a\": [\"b\"]}, \"scopes\": [\"a\"]"),
         POLICY_UPSTREAM("{\"url\": \"http://a\", \"headers\": {\"X-Key\": \"literal\"}}"),
         POLICY_ISSUERS("\"a\": {\"issuer\": \"https://a/\"}, \"b\": {\"issuer\": \"https://b/\"}"),
@@ -369,6 +434,8 @@ int main(void)
         cmocka_unit_test(config_derives_mount_and_metadata_from_the_resource),
         cmocka_unit_test(config_splits_the_upstream_url),
         cmocka_unit_test(config_reads_every_key_that_is_set),
+        cmocka_unit_test(config_reads_the_limits_of_a_caller),
+        cmocka_unit_test(config_refuses_limits_that_cannot_be_meant),
         cmocka_unit_test(config_closes_scope_implies_also_over_cycles),
         cmocka_unit_test(config_print_is_a_policy_that_prints_itself),
         cmocka_unit_test(config_print_never_shows_what_references_gave),

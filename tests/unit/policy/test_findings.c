@@ -80,10 +80,6 @@ static const struct finding_row key_errors[] = {
     {POLICY_UPSTREAM("{\"url\": \"http://a\", \"header\": {}}"), "/routes/0/upstream/header",
      "did you mean \"headers\"?"},
     {POLICY_TOP("\"limits\": {\"store\": 1}"), "/limits/store", "not supported yet"},
-    {POLICY_IN_ROUTE("\"limits\": {\"subject_rate\": 1}"), "/routes/0/limits/subject_rate",
-     "not supported yet"},
-    {POLICY_IN_ROUTE("\"limits\": {\"ip_rate\": 1}"), "/routes/0/limits/ip_rate",
-     "not supported yet"},
 };
 
 static const struct finding_row address_errors[] = {
@@ -327,7 +323,7 @@ static void policy_reports_all_problems_in_one_run_by_line(void **state)
     int r =
         parse_policy("{\n\"listn\": 1,\n\"workers\": \"x\",\n\"workers\": 0,\n\"auth0\": \"A\",\n"
                      "\"routes\": [\n{\"resource\": \"x\",\n\"upstream\": \"$env(NOPE)\",\n"
-                     "\"limits\": {\"ip_rate\": 1}}]\n}",
+                     "\"limits\": {\"ip_rate\": 0}}]\n}",
                      &diag, &config);
     static const unsigned lines[] = {2, 4, 4, 5, 7, 8, 9};
     assert_int_equal(r, -EINVAL);

@@ -59,6 +59,43 @@ static void value_reads_whole_numbers_with_a_unit(void **state)
     }
 }
 
+static void value_reads_rates(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int rc;
+        struct rate rate;
+    } rows[] = {
+        {"5/s", 0, {5, 1000}},
+        {"100/m", 0, {100, 60000}},
+        {"100/1m", 0, {100, 60000}},
+        {"7/h", 0, {7, 3600000}},
+        {"1/d", 0, {1, 86400000}},
+        {"20/10s", 0, {20, 10000}},
+        {"1/500ms", 0, {1, 500}},
+        {"0/s", 0, {0, 1000}}, /* the range is for the key to check */
+        {"5", -EINVAL, {0}},
+        {"5/", -EINVAL, {0}},
+        {"/s", -EINVAL, {0}},
+        {"5/0s", -EINVAL, {0}},
+        {"5/ms", -EINVAL, {0}},
+        {"5/2d", -EINVAL, {0}},
+        {"-5/s", -EINVAL, {0}},
+        {"5.5/s", -EINVAL, {0}},
+        {"5 /s", -EINVAL, {0}},
+        {"5/s/s", -EINVAL, {0}},
+        {"99999999999999999999/s", -EINVAL, {0}},
+        {"5/99999999999999999999s", -ERANGE, {0}},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct rate rate = {0};
+        assert_int_equal(value_rate(str_from_cstr(rows[i].text), &rate), rows[i].rc);
+        assert_int_equal(rate.count, rows[i].rate.count);
+        assert_int_equal(rate.period_ms, rows[i].rate.period_ms);
+    }
+}
+
 static void value_prints_the_shortest_exact_form(void **state)
 {
     (void)state;
@@ -168,6 +205,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(value_reads_whole_numbers_with_a_unit),
+        cmocka_unit_test(value_reads_rates),
         cmocka_unit_test(value_prints_the_shortest_exact_form),
         cmocka_unit_test(value_address_takes_ip_addresses_and_socket_paths),
         cmocka_unit_test(value_address_of_a_socket_has_a_longest_path),

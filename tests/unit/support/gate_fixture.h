@@ -42,6 +42,9 @@ struct gate_fixture {
     struct jwks_status *status_pointers[2];
     struct server server;
     struct worker worker;
+    struct metrics metrics;
+    struct limits *limits;
+    size_t labels[3];
     struct route_set routes;
     struct upstream *upstreams[3];
     struct buf token; /* room for one */
@@ -114,13 +117,19 @@ static inline struct gate_fixture *gate_make(void)
         atomic_store(&f->statuses[i].last_start_ms, FIXTURE_MONO - 3600000);
         f->status_pointers[i] = &f->statuses[i];
     }
-    f->snapshot = (struct snapshot){
-        .data = &f->tokens->config, .keysets = f->tokens->keysets, .statuses = f->status_pointers};
+    f->snapshot = (struct snapshot){.data = &f->tokens->config,
+                                    .keysets = f->tokens->keysets,
+                                    .statuses = f->status_pointers,
+                                    .labels = f->labels};
     f->snapshot.table = route_table_new(f->snapshot.data);
     assert_non_null(f->snapshot.table);
     f->worker.loop = loop_new();
     f->server.loop = f->worker.loop;
     f->worker.verifier = f->tokens->verifier;
+    f->worker.metrics = &f->metrics;
+    f->limits = limits_new();
+    assert_non_null(f->limits);
+    f->worker.limits = f->limits;
     f->worker.hasher = hasher_make();
     assert_non_null(f->worker.hasher);
     f->worker.cache = token_cache_make(100, 1024 * 1024);
@@ -140,6 +149,7 @@ static inline void gate_free(struct gate_fixture *f)
     (void)upstream_engine_free(f->worker.engine);
     (void)token_cache_free(f->worker.cache);
     (void)hasher_free(f->worker.hasher);
+    (void)limits_free(f->limits);
     (void)route_table_free(f->snapshot.table);
     (void)loop_free(f->worker.loop);
     buf_free(&f->token);
@@ -210,6 +220,7 @@ static inline struct txn *gate_make_txn(struct gate_fixture *f, struct gate_requ
     txn->snapshot = &f->snapshot;
     txn->routes = &f->routes;
     txn->forwarded_for = STR("192.0.2.7");
+    txn->client_ip = STR("192.0.2.7");
     (void)snprintf(txn->id, sizeof(txn->id), "%s", "0123456789abcdef0123456789abcdef");
     txn->request = request_read(&request->exchange.head, request->exchange.arena);
     return txn;
@@ -253,6 +264,7 @@ static inline void gate_end(struct gate_request *request)
     txn->relay.call = upstream_cancel(txn->relay.call);
     buf_free(&txn->relay.body);
     txn->relay.filter = list_filter_free(txn->relay.filter);
+    limits_end(txn);
     list_unlink(&txn->key_node);
     loop_timer_stop(txn->worker->loop, &txn->key_timer);
     txn->identity = identity_unref(txn->identity);
