@@ -102,6 +102,8 @@ struct server_options {
     uint32_t max_connections;  /* accepting stops there; at least 1 */
     int64_t client_timeout_ms; /* for a handshake, for a head, for a body (plus 1 s per 16 KiB),
                                   between requests, and for a reader that takes nothing */
+    size_t min_rate_bytes;     /* what a reader takes per second while bytes of a stream wait for
+                                  it, over client_timeout_ms; 0: anything will do */
 };
 
 struct server_stats {

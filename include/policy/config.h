@@ -218,6 +218,7 @@ struct limits_config {
     uint32_t connections;    /* 0: derived from RLIMIT_NOFILE */
     uint32_t ip_connections; /* of one peer address; 0: no limit */
     int64_t client_timeout_ms;
+    size_t min_rate_bytes; /* per second; 0: none */
     int64_t drain_timeout_ms;
 };
 

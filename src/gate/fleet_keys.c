@@ -252,6 +252,7 @@ static void warn_about_restart(struct fleet *fleet, const struct config_data *fr
         {a->connections == b->connections, "/limits/connections"},
         {a->ip_connections == b->ip_connections, "/limits/ip_connections"},
         {a->client_timeout_ms == b->client_timeout_ms, "/limits/client_timeout"},
+        {a->min_rate_bytes == b->min_rate_bytes, "/limits/min_rate"},
         {same_log_format(used, fresh), "/log/format"},
         {same_text(used->log_file, fresh->log_file), "/log/file"},
         {same_text(used->jwks.cache_dir, fresh->jwks.cache_dir), "/jwks/cache_dir"},

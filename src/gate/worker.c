@@ -331,6 +331,7 @@ int worker_init(struct worker *worker, const struct worker_options *options)
                           .header_bytes = limits->header_bytes,
                           .max_connections = options->max_connections,
                           .client_timeout_ms = limits->client_timeout_ms,
+                          .min_rate_bytes = limits->min_rate_bytes,
                       });
     if (worker->mailbox == NULL || worker->verifier == NULL || worker->hasher == NULL ||
         worker->cache == NULL || worker->engine == NULL || worker->server == NULL)

@@ -152,11 +152,20 @@ void stream_on_event(struct client *client, uint32_t events)
         stream_flush(exchange);
 }
 
+/* What a reader has to take in the time it has: one byte, or what the least rate asks for. */
+static int least_taken(const struct server_options *options)
+{
+    uint64_t bytes =
+        (uint64_t)options->min_rate_bytes * (uint64_t)options->client_timeout_ms / 1000;
+    return bytes < 1 ? 1 : bytes > INT32_MAX ? INT32_MAX : (int)bytes;
+}
+
 /* The kernel tells of room when about a third of its buffer is free. A reader that is slower than
- * that in the time it has, but reads, may go on. */
+ * that in the time it has, but not slower than it may be, goes on. */
 void stream_on_deadline(struct client *client)
 {
-    if (unread_bytes(client) < client->unread_bytes)
+    int taken = client->unread_bytes - unread_bytes(client);
+    if (taken >= least_taken(&client->server->options))
         begin_waiting(client);
     else
         stream_break(client->exchange);

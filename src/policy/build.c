@@ -64,6 +64,7 @@ static void build_limits(struct reader *reader, json_t *root, struct config_data
         .connections = reader_number(limits, "connections"),
         .ip_connections = reader_number(limits, "ip_connections"),
         .client_timeout_ms = reader_duration_ms(reader, limits, "client_timeout"),
+        .min_rate_bytes = reader_size_bytes(reader, limits, "min_rate"),
         .drain_timeout_ms = reader_duration_ms(reader, limits, "drain_timeout"),
     };
     if (data->limits.token_bytes > data->limits.header_bytes && data->limits.header_bytes > 0)

@@ -27,6 +27,7 @@ struct story {
 
 struct world {
     struct loop *loop;
+    size_t min_rate_bytes; /* of a server that is opened */
     struct server *server;
     struct spin spin;
     int listen_fd;
@@ -168,6 +169,7 @@ static void open_server(struct world *w, uint32_t max_connections)
                                                              .ctx = w,
                                                              .header_bytes = HEADER_BYTES,
                                                              .max_connections = max_connections,
+                                                             .min_rate_bytes = w->min_rate_bytes,
                                                              .client_timeout_ms = TIMEOUT_MS});
     assert_non_null(w->server);
     assert_int_equal(server_listen(w->server, w->listen_fd, NULL), 0);
@@ -831,6 +833,74 @@ static void exchange_stream_has_no_deadline_while_nothing_waits(void **state)
     (void)close(fd);
 }
 
+/* Reads about BYTES of what has come, with the loop turning. */
+static void read_some(struct world *w, int fd, size_t bytes)
+{
+    static char waste[4096];
+    while (bytes > 0) {
+        ssize_t n = recv(fd, waste, size_min(bytes, sizeof(waste)), MSG_DONTWAIT);
+        if (n > 0)
+            bytes -= (size_t)n;
+        else
+            spin_once(&w->spin);
+    }
+    spin_for(&w->spin, 30); /* the kernel tells the sender */
+}
+
+/* With segments as small as on Ethernet: on loopback the kernel would acknowledge 64 KiB at once.
+ */
+static int connect_with_small_segments(struct world *w)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET,
+                               .sin_port = htons(w->port),
+                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int segment = 1448;
+    int room = 16384;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment)), 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room)), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    wire_send_text(&w->spin, fd, GET("/s"));
+    return fd;
+}
+
+/* Over every TIMEOUT_MS a reader takes what the rate asks for, or it is cut off; when no rate is
+ * asked for, any byte will do. */
+static void exchange_stream_cuts_a_reader_below_the_least_rate(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        size_t min_rate_bytes;
+        size_t read; /* in each stretch of TIMEOUT_MS */
+        bool stays;
+    } rows[] = {
+        {4096, 32768, false},
+        {4096, 5 * 32768, true},
+        {0, 32768, true},
+        {0, 0, false},
+    };
+    static char bytes[65536];
+    for (int i = 0; i < (int)ARRAY_LEN(rows); i++) {
+        w->server = server_free(w->server);
+        w->min_rate_bytes = rows[i].min_rate_bytes;
+        open_server(w, 10);
+        int fd = connect_with_small_segments(w);
+        struct exchange *exchange = begin_stream(w, i + 1, -1);
+        while (exchange_stream_write(exchange, str_make(bytes, sizeof(bytes))))
+            spin_once(&w->spin);
+        for (int stretch = 0; stretch < 3; stretch++) {
+            read_some(w, fd, rows[i].read);
+            test_clock_skip_ms(TIMEOUT_MS);
+            spin_for(&w->spin, 5);
+        }
+        assert_int_equal(w->stories[i].gone, !rows[i].stays);
+        if (rows[i].stays)
+            exchange_stream_end(exchange, false);
+        SPIN_UNTIL(&w->spin, w->stories[i].ended);
+        (void)close(fd);
+    }
+}
+
 /* ---- a client that leaves ---- */
 
 static void server_tells_gone_and_end_when_the_client_leaves(void **state)
@@ -1360,6 +1430,7 @@ int main(void)
         TEST(exchange_stream_ends_with_a_writer_that_does_not_wait),
         TEST(exchange_stream_ends_with_a_reader_that_takes_nothing),
         TEST(exchange_stream_has_no_deadline_while_nothing_waits),
+        TEST(exchange_stream_cuts_a_reader_below_the_least_rate),
         TEST(server_tells_gone_and_end_when_the_client_leaves),
         TEST(exchange_takes_answers_for_a_client_that_left),
         TEST(server_sees_a_client_that_leaves_with_its_last_bytes),

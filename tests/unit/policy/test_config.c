@@ -41,6 +41,7 @@ static void config_of_two_facts_has_safe_defaults(void **state)
     assert_int_equal(data->limits.token_bytes, 16384);
     assert_int_equal(data->limits.connections, 0);
     assert_int_equal(data->limits.ip_connections, 0);
+    assert_int_equal(data->limits.min_rate_bytes, 100);
     assert_int_equal(data->limits.client_timeout_ms, 30000);
     assert_int_equal(data->limits.drain_timeout_ms, 30000);
     assert_int_equal(data->log_level, LOG_LEVEL_INFO);
