@@ -10,12 +10,16 @@
  * error texts, which nobody here reads. From then on ERR_error_string() gives numbers. */
 void footprint_begin(void);
 
+/* The kernel's list of our pages, for footprint_settle(), the caller's to close: a process that has
+ * given up its rights may not be able to open it later. -1: there is none. */
+int footprint_open(void);
+
 /* Takes the pages of programs and libraries that cannot be written to, and of which the process has
  * no copy of its own, out of its page tables (madvise(2), MADV_DONTNEED). Whatever is used again
  * comes back from the page cache by a minor fault; nothing that was ever written is touched: no
  * data, no relocation, no probe or breakpoint in the code. For the end of a phase whose code will
  * not run again soon. Other threads may go on meanwhile. Returns how many bytes were resident; 0
- * also when the kernel does not say which pages these are (no /proc). */
-size_t footprint_settle(void);
+ * also when the kernel does not say which pages these are (PAGEMAP_FD is -1). */
+size_t footprint_settle(int pagemap_fd);
 
 #endif

@@ -227,6 +227,13 @@ struct audit_config {
     bool fail_open;  /* calls go on when the record cannot be written */
 };
 
+/* A file that the policy names and that was read with it; pointer is where it is named. */
+struct config_file {
+    struct str path;
+    struct str pointer;
+    const struct config_file *next;
+};
+
 struct config; /* counted; see below */
 
 struct config_data {
@@ -254,6 +261,9 @@ struct config_data {
     size_t n_insecure;
     struct str session_secret; /* absent: random at start */
     struct audit_config audit;
+    struct str user; /* "name" or "name:group", to become after the start; absent: nobody else */
+    bool no_sandbox; /* insecure.no_sandbox */
+    const struct config_file *files; /* a list; NULL: none */
     struct str assertion_jwks; /* JSON, the public keys of all assertions; absent: there are none */
     size_t n_tests;            /* of the policy itself; all of them passed */
     struct str digest;         /* SHA-256 of the file, hex */

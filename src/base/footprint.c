@@ -118,15 +118,19 @@ static int settle_object(struct dl_phdr_info *object, size_t size, void *ctx)
     return 0;
 }
 
-size_t footprint_settle(void)
+int footprint_open(void)
+{
+    return open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+}
+
+size_t footprint_settle(int pagemap_fd)
 {
     struct settling settling = {
-        .pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC),
+        .pagemap_fd = pagemap_fd,
         .page_bytes = (size_t)sysconf(_SC_PAGESIZE),
     };
     if (settling.pagemap_fd < 0)
         return 0;
     (void)dl_iterate_phdr(settle_object, &settling);
-    (void)close(settling.pagemap_fd);
     return settling.let_go_bytes;
 }

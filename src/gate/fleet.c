@@ -8,6 +8,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/footprint.h"
 #include "base/rand.h"
 #include "base/secret.h"
 #include "gate/fleet_int.h"
@@ -202,9 +203,8 @@ static int open_audit(struct fleet *fleet)
     return loop_timer_in(fleet->loop, &fleet->audit_timer, AUDIT_LOOK_MS);
 }
 
-static uint32_t connections_per_worker(const struct config_data *data)
+static uint32_t connections_per_worker(const struct config_data *data, uint64_t nofile)
 {
-    uint64_t nofile = listen_raise_nofile();
     uint64_t reserved = RESERVED_FDS + (uint64_t)data->workers * RESERVED_FDS_PER_WORKER;
     uint64_t possible = nofile > reserved ? (nofile - reserved) / 2 : 0;
     uint64_t wanted = data->limits.connections > 0 ? data->limits.connections : possible;
@@ -220,7 +220,7 @@ static int start_workers(struct fleet *fleet)
     int listen_fds[CONFIG_MAX_LISTENS];
     for (size_t i = 0; i < fleet->n_listens; i++)
         listen_fds[i] = fleet->listens[i].fd;
-    uint32_t connections = connections_per_worker(data);
+    uint32_t connections = connections_per_worker(data, fleet->nofile);
     fleet->connections_limit = (uint64_t)connections * data->workers;
     fleet->workers = calloc(data->workers, sizeof(*fleet->workers));
     fleet->metrics = calloc(data->workers, sizeof(struct metrics *));
@@ -287,10 +287,9 @@ static int start(struct fleet *fleet)
     fleet->limits = limits_new();
     if (fleet->mailbox == NULL || fleet->clients == NULL || fleet->limits == NULL)
         return -ENOMEM;
+    fleet->nofile = listen_raise_nofile(); /* later it may not be raised */
     fleet_service_open(fleet);
     int r = open_signals(fleet);
-    if (r == 0)
-        r = fleet_open_log(fleet);
     if (r == 0)
         r = fleet_inherit(fleet);
     if (r == 0)
@@ -298,6 +297,11 @@ static int start(struct fleet *fleet)
     if (r == 0)
         r = fleet_open_admin(fleet);
     fleet_close_unused(fleet);
+    if (r == 0)
+        r = fleet_lock_up(fleet);
+    /* As whom it will be reopened, and where that is allowed. */
+    if (r == 0)
+        r = fleet_open_log(fleet);
     if (r == 0)
         r = open_audit(fleet);
     if (r == 0)
@@ -361,6 +365,9 @@ static void stop(struct fleet *fleet)
         (void)close(fleet->signal_fd);
     fleet->loop = loop_free(fleet->loop);
     process_probe_close(&fleet->probe);
+    if (fleet->pagemap_fd >= 0)
+        (void)close(fleet->pagemap_fd);
+    sandbox_plan_free(&fleet->sandbox);
     secret_wipe(fleet->session_key, sizeof(fleet->session_key));
     (void)config_unref(fleet->start_config);
 }
@@ -376,6 +383,7 @@ int fleet_run(const struct fleet_options *options)
         .admin_socket = {.fd = -1},
         .notify = {.fd = -1},
         .probe = process_probe_open(),
+        .pagemap_fd = footprint_open(),
         .signal_watch = {.fd = -1},
     };
     int r = client_global_init();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Private parts of the fleet: fleet.c (start, signals, drain), fleet_listen.c (listening sockets),
  * fleet_keys.c (keepers, snapshots, reload), fleet_tls.c (certificates), fleet_admin.c (/healthz,
- * /readyz, /metrics), fleet_service.c (what the service manager hears). */
+ * /readyz, /metrics), fleet_sandbox.c (what it may still do), fleet_service.c (what the
+ * service manager hears). */
 #ifndef GATE_FLEET_INT_H
 #define GATE_FLEET_INT_H
 
@@ -13,6 +14,7 @@
 #include "ops/audit.h"
 #include "ops/notify.h"
 #include "ops/process.h"
+#include "ops/sandbox.h"
 
 struct listen_socket {
     int fd; /* -1: closed */
@@ -44,8 +46,9 @@ struct fleet {
     unsigned n_ended;
     struct server *admin;
     struct listen_socket admin_socket;
-    bool ready;   /* said so in the log */
-    bool settled; /* the pages that only the start needed were let go of */
+    bool ready;     /* said so in the log */
+    int pagemap_fd; /* see base/footprint; -1: not */
+    bool settled;   /* the pages that only the start needed were let go of */
     bool draining;
     /* Binds sessions while the policy has no session_secret: they end with the process. */
     uint8_t session_key[SESSION_KEY_LEN];
@@ -55,7 +58,9 @@ struct fleet {
     struct limits *limits;
     struct audit *audit; /* NULL: off */
     struct timer audit_timer;
-    bool audit_failing; /* said so in the log */
+    bool audit_failing;          /* said so in the log */
+    struct sandbox_plan sandbox; /* in force, if: */
+    bool is_locked_up;
     struct notify notify;
     struct timer watchdog_timer;
     struct timer drain_look_timer;
@@ -64,6 +69,7 @@ struct fleet {
     bool announced;          /* the manager knows that we are ready */
     bool reload_failed;      /* the last one */
     int64_t started_s;
+    uint64_t nofile; /* descriptors that the process may have */
     uint64_t connections_limit;
     struct process_probe probe;
     uint64_t reloads_ok;
@@ -80,6 +86,14 @@ int fleet_open_listeners(struct fleet *fleet);
 void fleet_close_listeners(struct fleet *fleet);
 /* Inherited sockets that nobody took are named in the log and closed. */
 void fleet_close_unused(struct fleet *fleet);
+
+/* fleet_sandbox.c */
+/* Everything is open, and there are no threads yet. What went wrong is in the log. */
+int fleet_lock_up(struct fleet *fleet);
+/* config_sources.read_file of a reload; CTX is the fleet. */
+int fleet_read_file(void *ctx, const char *path, size_t max_bytes, struct buf *out);
+/* -EBUSY: FRESH needs more than the sandbox allows, which is in the log. */
+int fleet_check_sandbox(struct fleet *fleet, const struct config_data *fresh);
 
 /* fleet_service.c; nothing happens without a service manager */
 void fleet_service_open(struct fleet *fleet);

@@ -56,7 +56,7 @@ void fleet_say_ready(struct fleet *fleet)
     LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_INFO, "ready",
         LOG_INT("issuers", fleet->n_keepers));
     if (!fleet->settled) /* the loader, the policy's reader and the first fetch are done */
-        (void)footprint_settle();
+        (void)footprint_settle(fleet->pagemap_fd);
     fleet->settled = true;
 }
 
@@ -256,6 +256,8 @@ static void warn_about_restart(struct fleet *fleet, const struct config_data *fr
         {same_log_format(used, fresh), "/log/format"},
         {same_text(used->log_file, fresh->log_file), "/log/file"},
         {same_text(used->jwks.cache_dir, fresh->jwks.cache_dir), "/jwks/cache_dir"},
+        {same_text(used->user, fresh->user), "/user"},
+        {used->no_sandbox == fresh->no_sandbox, "/insecure/no_sandbox"},
     };
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         if (!keys[i].same)
@@ -294,11 +296,15 @@ static int reload(struct fleet *fleet)
     struct config *config = NULL;
     struct config_sources sources = fleet->options.sources;
     sources.now_s = clock_wall_s(loop_clock(fleet->loop));
+    sources.read_file = fleet_read_file;
+    sources.ctx = fleet;
     int r = config_load(fleet->options.policy_path, &sources, &diag, &config);
     log_findings(fleet, &diag);
     diag_free(&diag);
     if (r == 0 && !same_audit_file(config_get(fleet->start_config), config_get(config)))
         r = refuse_audit_change(fleet);
+    if (r == 0)
+        r = fleet_check_sandbox(fleet, config_get(config));
     if (r == 0)
         r = adopt_config(fleet, config);
     (void)config_unref(config);

@@ -150,6 +150,22 @@ static void build_audit(struct reader *reader, json_t *root, struct config_data 
     data->audit.fail_open = str_eq(reader_member(reader, audit, "on_error"), STR("continue"));
 }
 
+/* Whether there is such a user is asked on the machine that serves. */
+static void build_user(struct reader *reader, json_t *root, struct config_data *data)
+{
+    struct place top = {0};
+    struct place at = PLACE_KEY(&top, STR("user"));
+    struct str user = build_optional(reader, root, "user");
+    struct str rest = user;
+    struct str name = {0};
+    if (!str_is_set(user))
+        return;
+    (void)str_split(&rest, ':', &name);
+    if (name.len == 0 || (str_is_set(rest) && rest.len == 0) || str_find_char(rest, ':') >= 0)
+        reader_error(reader, &at, "must be \"NAME\" or \"NAME:GROUP\"");
+    data->user = user;
+}
+
 static void build_insecure(struct reader *reader, json_t *root, struct config_data *data)
 {
     json_t *switches = json_object_get(root, "insecure");
@@ -157,6 +173,7 @@ static void build_insecure(struct reader *reader, json_t *root, struct config_da
     const char *name;
     json_t *value;
     data->insecure = names;
+    data->no_sandbox = json_is_true(json_object_get(switches, "no_sandbox"));
     if (names == NULL)
         return;
     json_object_foreach (switches, name, value)
@@ -172,6 +189,7 @@ void build_document(struct reader *reader, json_t *root, struct config_data *ret
     build_limits(reader, root, ret_data);
     build_log(reader, root, ret_data);
     build_insecure(reader, root, ret_data);
+    build_user(reader, root, ret_data);
     build_session_secret(reader, root, ret_data);
     build_audit(reader, root, ret_data);
     check_log_file(reader, ret_data);

@@ -24,8 +24,7 @@ static bool holds_pem(struct str content)
 static bool read_pem(struct reader *reader, const json_t *value, const struct place *place,
                      struct str path, struct buf *content)
 {
-    const struct config_sources *sources = reader->sources;
-    int r = sources->read_file(sources->ctx, path.ptr, MAX_PEM_BYTES, content);
+    int r = reader_read_file(reader, place, path, MAX_PEM_BYTES, content);
     if (r < 0)
         reader_error(reader, place, "%s: %s", reader_quote(reader, value), config_fault_text(r));
     else if (!holds_pem(buf_str(content)))

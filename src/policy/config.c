@@ -141,6 +141,7 @@ static int read_document(struct reader *reader, json_t *root, struct config *con
         return -EINVAL;
     normalise_document(reader, root);
     build_document(reader, root, &config->data);
+    config->data.files = reader->files;
     if (reader->fault == 0 && !diag_has_errors(reader->diag)) {
         config->printed = print_document(reader, root);
         if (config->printed == NULL)

@@ -245,3 +245,15 @@ struct str reader_path(struct reader *reader, struct str path)
         return reader_keep(reader, path);
     return reader_printf(reader, "%s/%.*s", reader->base_dir, STR_ARG(path));
 }
+
+int reader_read_file(struct reader *reader, const struct place *place, struct str path,
+                     size_t max_bytes, struct buf *out)
+{
+    struct config_file *file = reader_alloc(reader, 1, sizeof(*file));
+    if (file == NULL)
+        return -ENOMEM;
+    *file = (struct config_file){
+        .path = path, .pointer = reader_pointer(reader, place), .next = reader->files};
+    reader->files = file;
+    return reader->sources->read_file(reader->sources->ctx, path.ptr, max_bytes, out);
+}

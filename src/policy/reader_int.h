@@ -40,6 +40,7 @@ struct reader {
     struct arena *arena;
     struct ref_value *refs; /* sorted by address, owned */
     size_t n_refs;
+    const struct config_file *files; /* that were read so far */
     int fault; /* the first fault that is not the policy's: -ENOMEM */
 };
 
@@ -67,6 +68,10 @@ struct str reader_text(const struct reader *reader, const json_t *value);
 bool reader_is_secret(const struct reader *reader, const json_t *value);
 /* VALUE in quotes for a message, shortened and escaped, or "[redacted]". Never NULL. */
 const char *reader_quote(struct reader *reader, const json_t *value);
+
+/* config_sources.read_file(), and PATH, which has to last, is remembered as read for PLACE. */
+int reader_read_file(struct reader *reader, const struct place *place, struct str path,
+                     size_t max_bytes, struct buf *out);
 
 /* Arena allocation that remembers when memory was short (then NULL or absent). */
 void *reader_alloc(struct reader *reader, size_t count, size_t size);

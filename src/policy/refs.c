@@ -72,11 +72,10 @@ static void drop_line_end(struct buf *out, size_t start)
 
 static int append_file(const struct ref *ref, struct str path)
 {
-    const struct config_sources *sources = ref->reader->sources;
     size_t start = ref->out->len;
     if (!str_is_set(path))
         return -ENOMEM;
-    int r = sources->read_file(sources->ctx, path.ptr, REFS_MAX_VALUE_BYTES, ref->out);
+    int r = reader_read_file(ref->reader, ref->place, path, REFS_MAX_VALUE_BYTES, ref->out);
     if (r < 0) {
         ref->out->fault = 0;
         reader_error(ref->reader, ref->place, "%.*s: %s", STR_ARG(path), config_fault_text(r));

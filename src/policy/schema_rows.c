@@ -120,6 +120,11 @@ static const struct schema_row rows[] = {
      .min = 1,
      .max = CONFIG_MAX_WORKERS,
      .text = "Number of worker threads"},
+    {.path = "user",
+     .types = OPTIONAL_STRING,
+     .def = "null",
+     .text = "Who it becomes after the start when it is started by root: `NAME` or `NAME:GROUP`; "
+             "`null`: it stays who it is"},
     {.path = "auth0",
      .types = STRING_OR_OBJECT,
      .flags = SCHEMA_SUGAR,
@@ -663,6 +668,10 @@ static const struct schema_row rows[] = {
      .types = SCHEMA_BOOLEAN,
      .def = "false",
      .text = "Accept plain `http` for issuers and their keys on hosts other than loopback"},
+    {.path = "insecure.no_sandbox",
+     .types = SCHEMA_BOOLEAN,
+     .def = "false",
+     .text = "Do without the sandbox that the process puts itself into"},
 };
 
 const struct schema_row *schema_rows(size_t *ret_count)

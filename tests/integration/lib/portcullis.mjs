@@ -183,7 +183,11 @@ function policyText(policy, { port, adminPort }) {
     const addresses = {};
     if (port !== null) addresses.listen = `127.0.0.1:${port}`;
     if (adminPort !== null) addresses.admin = `127.0.0.1:${adminPort}`;
-    return JSON.stringify({ ...addresses, ...policy }, null, 2);
+    // Much of what the kernel tells about a process in a sandbox only root may read.
+    const insecure = process.getuid() === 0 ? {} : { no_sandbox: true };
+    const merged = { ...addresses, ...policy, insecure: { ...insecure, ...policy.insecure } };
+    if (policy.insecure === undefined && process.getuid() === 0) delete merged.insecure;
+    return JSON.stringify(merged, null, 2);
 }
 
 /**

@@ -184,7 +184,7 @@ static void config_reads_every_key_that_is_set(void **state)
         "\"token\": \"8KiB\", \"connections\": 100, \"client_timeout\": \"1500ms\"},"
         "\"log\": {\"level\": \"debug\", \"format\": \"text\", \"file\": \"log/gate.log\","
         "\"access\": {\"sample\": 0.25, \"slow\": \"2s\"}}, \"insecure\": {\"http_issuer\": "
-        "true},"
+        "true, \"no_sandbox\": true}, \"user\": \"portcullis:adm\","
         "\"routes\": [{\"resource\": \"https://h.example/\", \"name\": \"Name\", \"upstream\": {"
         "\"url\": \"https://u.example/\", \"idle_timeout\": \"1m\", \"max_connections\": 5,"
         "\"ca_file\": \"/etc/policy/ca.pem\", \"client_certificate\": \"ca.pem\", \"client_key\":"
@@ -221,8 +221,15 @@ static void config_reads_every_key_that_is_set(void **state)
     assert_int_equal(data->log_level, LOG_LEVEL_DEBUG);
     assert_true(data->log_format_set);
     assert_int_equal(data->log_format, LOG_FORMAT_TEXT);
-    assert_int_equal(data->n_insecure, 1);
+    assert_int_equal(data->n_insecure, 2);
     assert_str(data->insecure[0], "http_issuer");
+    assert_str(data->insecure[1], "no_sandbox");
+    assert_true(data->no_sandbox);
+    assert_str(data->user, "portcullis:adm");
+    /* the files that were read, and where they are named: the last one first */
+    assert_str(data->files->path, "/etc/policy/ca.pem");
+    assert_str(data->files->pointer, "/routes/0/upstream/client_key");
+    assert_str(data->files->next->pointer, "/routes/0/upstream/client_certificate");
     assert_str(route->name, "Name");
     assert_int_equal(route->upstream.idle_timeout_ms, 60000);
     assert_int_equal(route->upstream.max_connections, 5);
