@@ -291,8 +291,9 @@ static const char *handshake_result(const struct metrics_page *page, size_t work
     return atomic_load_explicit(&page->workers[worker]->handshakes[i].reason, memory_order_acquire);
 }
 
-/* What all workers counted as RESULT; 0 when a worker before WORKER has it, too. */
-static uint64_t sum_handshakes(const struct metrics_page *page, size_t worker, const char *result)
+/* What all workers counted as RESULT; 0 when it was there before row AT of WORKER. */
+static uint64_t sum_handshakes(const struct metrics_page *page, size_t worker, size_t at,
+                               const char *result)
 {
     uint64_t sum = 0;
     for (size_t w = 0; w < page->n_workers; w++)
@@ -300,7 +301,7 @@ static uint64_t sum_handshakes(const struct metrics_page *page, size_t worker, c
             const char *other = handshake_result(page, w, i);
             if (other == NULL || strcmp(other, result) != 0)
                 continue;
-            if (w < worker)
+            if (w < worker || (w == worker && i < at))
                 return 0;
             sum += atomic_load(&page->workers[w]->handshakes[i].count);
         }
@@ -313,7 +314,7 @@ static void render_handshakes(const struct metrics_page *page, struct buf *out)
     for (size_t w = 0; w < page->n_workers; w++)
         for (size_t i = 0; i < METRICS_HANDSHAKES; i++) {
             const char *result = handshake_result(page, w, i);
-            uint64_t sum = result != NULL ? sum_handshakes(page, w, result) : 0;
+            uint64_t sum = result != NULL ? sum_handshakes(page, w, i, result) : 0;
             if (sum > 0)
                 (void)buf_printf(out,
                                  "portcullis_tls_handshakes_total{result=\"%s\"} %" PRIu64 "\n",

@@ -42,12 +42,13 @@ export class Portcullis {
     #partialLine = '';
     #exit = null;
 
-    constructor({ child, folder, port, adminPort, policyFile }) {
+    constructor({ child, folder, port, adminPort, tls, policyFile }) {
         this.#child = child;
         this.#folder = folder;
         this.pid = child.pid;
         this.port = port; // of `listen`; null when the policy names its own
         this.adminPort = adminPort; // of `admin`; null when the policy names its own
+        this.tls = tls; // `listen.tls`, or undefined
         this.policyFile = policyFile;
         this.stderr = ''; // everything, as text
         this.log = []; // its JSON lines, parsed, in order
@@ -78,9 +79,9 @@ export class Portcullis {
         }
     }
 
-    /** http://127.0.0.1:PORT + TARGET on the public address. */
+    /** http://127.0.0.1:PORT + TARGET on the public address, https with TLS. */
     url(target = '/mcp') {
-        return `http://127.0.0.1:${this.port}${target}`;
+        return `http${this.tls ? 's' : ''}://127.0.0.1:${this.port}${target}`;
     }
 
     /** The same on the admin address. */
@@ -178,10 +179,11 @@ export class Portcullis {
     }
 }
 
-function policyText(policy, { port, adminPort }) {
+function policyText(policy, { port, adminPort, tls }) {
     if (typeof policy === 'string') return policy;
     const addresses = {};
-    if (port !== null) addresses.listen = `127.0.0.1:${port}`;
+    const address = `127.0.0.1:${port}`;
+    if (port !== null) addresses.listen = tls ? { address, tls } : address;
     if (adminPort !== null) addresses.admin = `127.0.0.1:${adminPort}`;
     // Much of what the kernel tells about a process in a sandbox only root may read.
     const insecure = process.getuid() === 0 ? {} : { no_sandbox: true };
@@ -204,6 +206,7 @@ function policyText(policy, { port, adminPort }) {
  * @param {boolean} [options.foreground] it logs to our own stderr, and a Ctrl-C is for us to pass on
  * @param {number} [options.port] of `listen`, default: any that is free
  * @param {number} [options.adminPort] of `admin`, the same
+ * @param {object} [options.tls] `listen.tls`: certificate, key, client_ca
  * @returns {Promise<Portcullis>} to be ended with stop()
  */
 export async function startPortcullis({
@@ -215,8 +218,10 @@ export async function startPortcullis({
     foreground = false,
     port,
     adminPort,
+    tls,
 }) {
     const addresses = {
+        tls,
         port: port ?? (await freePort()),
         adminPort: adminPort ?? (await freePort()),
     };

@@ -16,13 +16,13 @@ class Scene {
 
     /** The policy for a daemon on PORT; MORE is merged over its top level. */
     policy(port, more = {}) {
-        const { route = {}, policy = {}, discover = false } = this.options;
+        const { route = {}, policy = {}, discover = false, tls } = this.options;
         const { issuer, jwksUri } = this.tenant;
         return {
             issuers: { tenant: discover ? { issuer } : { issuer, jwks_uri: jwksUri } },
             routes: [
                 {
-                    resource: `http://127.0.0.1:${port}/mcp`,
+                    resource: `http${tls ? 's' : ''}://127.0.0.1:${port}/mcp`,
                     upstream: this.server.url,
                     ...route,
                 },
@@ -33,7 +33,8 @@ class Scene {
     }
 
     async start({ ready = true } = {}) {
-        this.gate = await startPortcullis({ policy: ({ port }) => this.policy(port), ready });
+        const policy = ({ port }) => this.policy(port);
+        this.gate = await startPortcullis({ policy, ready, tls: this.options.tls });
         this.tenant.resource = this.gate.url();
     }
 
@@ -78,6 +79,7 @@ async function openByteUpstream() {
  *     default: a ByteUpstream
  * @param {object} [options.route] merged over the only route
  * @param {object} [options.policy] merged over the top level of the policy
+ * @param {object} [options.tls] the daemon speaks TLS: `listen.tls`
  * @param {boolean} [options.discover] leave jwks_uri out of the policy
  * @param {boolean} [options.start] false: start() comes later
  * @returns {Promise<Scene>} to be ended with close()

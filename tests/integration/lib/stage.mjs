@@ -105,6 +105,7 @@ export class Stage {
             env: { ...this.options.env, ...env },
             binary: prelude ? wrapper(this.folder, prelude) : undefined,
             ready,
+            tls: this.options.tls,
         });
     }
 
@@ -130,8 +131,10 @@ export class Stage {
         return requestBytes({ ...rest, method, headers: lines, body });
     }
 
-    wire() {
-        return Wire.open(this.gate.port);
+    /** A connection; with TLS, SECURE are options of tls.connect(), merged over the authority's. */
+    wire(secure = {}) {
+        const options = this.options.tls ? { secure: { ca: this.options.ca, ...secure } } : {};
+        return Wire.open(this.gate.port, options);
     }
 
     /** One request on a connection of its own, and its answer. */
@@ -173,6 +176,8 @@ export class Stage {
  * @param {object} [options.route] merged over its only route; its `upstream` over that object
  * @param {(upstream: string) => object[]} [options.routes] all routes, instead
  * @param {string} [options.upstreamPath] path and query of the upstream URL; default "/mcp"
+ * @param {object} [options.tls] the daemon speaks TLS: `listen.tls`
+ * @param {Buffer} [options.ca] the authority of its certificate
  * @param {object} [options.upstreamTls] the upstream speaks TLS with these options
  * @param {string} [options.prelude] shell commands that run before the daemon, in its process
  * @param {object} [options.env] environment variables of the daemon

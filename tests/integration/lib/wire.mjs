@@ -3,6 +3,7 @@
 // by a strict parser that can tell a complete answer from a broken one. fetch() and node:http can
 // do neither: they tidy requests up and take some broken answers for complete.
 import net from 'node:net';
+import tls from 'node:tls';
 
 const CRLF = '\r\n';
 
@@ -40,23 +41,28 @@ class Head {
 // One TCP (or unix socket) connection. Answers are read in order, one head and one body at a time.
 export class Wire {
     #socket;
+    #raw; // below TLS; else the same
     #chunks = [];
     #size = 0;
     #wake = null;
     #body = null;
 
-    // TO: a port on 127.0.0.1, or the path of a unix socket.
-    static async open(to, { host = '127.0.0.1' } = {}) {
-        const socket = typeof to === 'number' ? net.connect(to, host) : net.connect(to);
+    // TO: a port on 127.0.0.1, or the path of a unix socket. SECURE: options of tls.connect().
+    static async open(to, { host = '127.0.0.1', secure } = {}) {
+        const raw = typeof to === 'number' ? net.connect(to, host) : net.connect(to);
+        const socket = secure ? tls.connect({ host, ...secure, socket: raw }) : raw;
         await new Promise((resolve, reject) => {
-            socket.once('connect', resolve);
+            socket.once(secure ? 'secureConnect' : 'connect', resolve);
             socket.once('error', reject);
+            raw.once('error', reject);
         });
-        return new Wire(socket);
+        return new Wire(socket, raw);
     }
 
-    constructor(socket) {
+    constructor(socket, raw = socket) {
         this.#socket = socket;
+        this.#raw = raw;
+        this.tls = raw === socket ? null : socket; // to ask it for certificate, protocol, session
         this.ended = false; // the other side has closed, in whatever way
         this.error = null; // its code when it was a reset
         this.excess = 0; // bytes that came when no answer was due: see drainToEnd()
@@ -148,7 +154,7 @@ export class Wire {
     }
 
     reset() {
-        this.#socket.resetAndDestroy();
+        this.#raw.resetAndDestroy();
     }
 
     // The next head. METHOD is that of the request: HEAD's answers have no body.

@@ -207,6 +207,34 @@ static void listen_raise_nofile_reaches_the_hard_limit(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
+static void listen_open_gives_a_socket_its_mode(void **state)
+{
+    struct place *place = *state;
+    static const struct {
+        mode_t umask;
+        struct listen_options options;
+        mode_t mode;
+    } rows[] = {
+        {022, {.has_mode = true, .mode = 0660}, 0660}, /* wider than the umask lets */
+        {0, {.has_mode = true, .mode = 0600}, 0600},
+        {077, {.has_mode = true, .mode = 0}, 0},
+        {027, {.has_mode = false}, 0750},
+    };
+    mode_t before = umask(0);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct stat st;
+        int fd = -1;
+        (void)umask(rows[i].umask);
+        assert_int_equal(
+            listen_open(&place->addr, sizeof(struct sockaddr_un), &rows[i].options, &fd), 0);
+        assert_int_equal(stat(place->path, &st), 0);
+        assert_int_equal(st.st_mode & 07777, rows[i].mode);
+        assert_int_equal(umask(0), rows[i].umask); /* as it was */
+        listen_close(fd, &place->addr);
+    }
+    (void)umask(before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +245,7 @@ int main(void)
         cmocka_unit_test(listen_open_replaces_the_socket_of_a_dead_process),
         cmocka_unit_test(listen_open_leaves_a_socket_that_answers),
         cmocka_unit_test(listen_open_never_removes_what_is_no_socket),
+        cmocka_unit_test(listen_open_gives_a_socket_its_mode),
         cmocka_unit_test(listen_raise_nofile_reaches_the_hard_limit),
     };
     return cmocka_run_group_tests(tests, make_place, remove_place);

@@ -415,6 +415,34 @@ static void metrics_page_is_well_formed(void **state)
     buf_free(&seen);
 }
 
+static void metrics_count_handshakes_by_result_over_all_workers(void **state)
+{
+    struct world *w = *state;
+    char other_full[] = "full"; /* the same text at another address */
+    static const char *const extra[METRICS_HANDSHAKES] = {"a", "b", "c", "d", "e", "f", "g", "h",
+                                                          "i", "j", "k", "l", "m", "n", "o", "p"};
+    const struct metrics_certificate certificates[] = {
+        {.address = STR("127.0.0.1:8443"), .expires_s = 1800000000},
+        {.address = STR("unix:/run/\"x\""), .expires_s = -1}};
+    metrics_handshake(w->workers[0], "full");
+    metrics_handshake(w->workers[0], "full");
+    metrics_handshake(w->workers[1], "version");
+    metrics_handshake(w->workers[1], other_full);
+    metrics_handshake(w->workers[1], "full");
+    w->page.certificates = certificates;
+    w->page.n_certificates = ARRAY_LEN(certificates);
+    assert_page_has(w, "portcullis_tls_handshakes_total{result=\"full\"} 4");
+    assert_page_has(w, "portcullis_tls_handshakes_total{result=\"version\"} 1");
+    assert_page_has(w, "portcullis_tls_certificate_expiry_seconds{address=\"127.0.0.1:8443\"} "
+                       "1800000000");
+    assert_page_has(w, "portcullis_tls_certificate_expiry_seconds{address=\"unix:/run/\\\"x\\\"\"} "
+                       "-1");
+    for (size_t i = 0; i < ARRAY_LEN(extra); i++) /* one more than there is room for */
+        metrics_handshake(w->workers[0], extra[i]);
+    assert_page_has(w, "portcullis_tls_handshakes_total{result=\"o\"} 1");
+    assert_page_has(w, "portcullis_requests_unslotted_total 1");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -436,6 +464,7 @@ int main(void)
         TEST(metrics_tools_can_be_read_while_they_are_counted),
         TEST(metrics_say_how_the_audit_log_is),
         TEST(metrics_page_is_well_formed),
+        TEST(metrics_count_handshakes_by_result_over_all_workers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
