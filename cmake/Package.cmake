@@ -30,9 +30,10 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION net)
 set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
-# The user is made by systemd-sysusers, the certificates are those that issuers are trusted by.
+# The user is made by systemd-sysusers, the certificates are those that issuers are trusted by, and the
+# unit reloads with procps' kill.
 set(CPACK_DEBIAN_PACKAGE_DEPENDS
-  "ca-certificates, systemd | systemd-standalone-sysusers | systemd-sysusers")
+  "ca-certificates, procps, systemd | systemd-standalone-sysusers | systemd-sysusers")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${packaging}/postinst ${packaging}/prerm ${packaging}/postrm)
 

@@ -252,6 +252,21 @@ static void jwks_cache_refuses_every_other_entry(void **state)
          ENTRY("https://Tenant.example/", "https://tenant.example/keys", "false", "1795230007.5",
                "{}"),
          JWKS_CACHE_MALFORMED},
+        {"an issuer that is no string",
+         "{\"version\":1,\"issuer\":7,\"jwks_uri\":\"https://tenant.example/keys\",\"discovered\":"
+         "false,\"fetched_at\":1795230007,\"jwks\":{}}",
+         JWKS_CACHE_MALFORMED},
+        {"a place that is no string",
+         "{\"version\":1,\"issuer\":\"https://Tenant.example/\",\"jwks_uri\":null,\"discovered\":"
+         "false,\"fetched_at\":1795230007,\"jwks\":{}}",
+         JWKS_CACHE_MALFORMED},
+        {"a discovery that is neither true nor false",
+         ENTRY("https://Tenant.example/", "https://tenant.example/keys", "0", "1795230007", "{}"),
+         JWKS_CACHE_MALFORMED},
+        {"a set that is no object",
+         ENTRY("https://Tenant.example/", "https://tenant.example/keys", "false", "1795230007",
+               "[]"),
+         JWKS_CACHE_MALFORMED},
         {"too deep",
          ENTRY("https://Tenant.example/", "https://tenant.example/keys", "false", "1795230007",
                "{\"keys\":[[[[[[[[]]]]]]]]}"),
@@ -330,6 +345,80 @@ static void jwks_cache_believes_a_discovered_place_at_home_only(void **state)
             fail_msg("%s: %s", rows[i].why, jwks_cache_rc_text(rc));
         buf_free(&jwks);
     }
+}
+
+/* The switch that lets an issuer do without TLS holds for its cached place as for its fetched one.
+ */
+static void jwks_cache_believes_plain_http_of_who_may_use_it(void **state)
+{
+    (void)state;
+    const struct str text = STR(
+        ENTRY("http://tenant.example/", "http://tenant.example/any", "true", "1795230007", "{}"));
+    struct issuer_config issuer = discovering;
+    issuer.issuer = STR("http://tenant.example/");
+    for (int allowed = 0; allowed <= 1; allowed++) {
+        struct buf jwks = buf_make(JWKS_CACHE_MAX_BYTES);
+        int64_t fetched_at_s;
+        issuer.allow_http = allowed == 1;
+        assert_int_equal(jwks_cache_read_entry(text, &issuer, NOW_S, DAY_MS, &fetched_at_s, &jwks),
+                         allowed == 1 ? JWKS_CACHE_OK : JWKS_CACHE_JWKS_URI);
+        buf_free(&jwks);
+    }
+}
+
+static void jwks_cache_refuses_more_text_than_an_entry_can_have(void **state)
+{
+    (void)state;
+    struct buf text = buf_make(JWKS_CACHE_MAX_BYTES + 1);
+    struct buf jwks = buf_make(JWKS_CACHE_MAX_BYTES);
+    int64_t fetched_at_s = 0;
+    assert_int_equal(buf_append_cstr(&text, GOOD), 0);
+    while (text.len < JWKS_CACHE_MAX_BYTES)
+        assert_int_equal(buf_append_char(&text, ' '), 0);
+    assert_int_equal(
+        jwks_cache_read_entry(buf_str(&text), &plain, NOW_S, DAY_MS, &fetched_at_s, &jwks),
+        JWKS_CACHE_OK);
+    assert_int_equal(buf_append_char(&text, ' '), 0);
+    assert_int_equal(
+        jwks_cache_read_entry(buf_str(&text), &plain, NOW_S, DAY_MS, &fetched_at_s, &jwks),
+        JWKS_CACHE_SIZE);
+    buf_free(&text);
+    buf_free(&jwks);
+}
+
+/* What is no set is not kept, and what is in the folder stays. */
+static void jwks_cache_save_refuses_what_is_no_set(void **state)
+{
+    static const char *const documents[] = {"", "{", "7", "[]", "{}", "{\"keys\":{}}"};
+    struct world *w = *state;
+    save(w);
+    for (size_t i = 0; i < ARRAY_LEN(documents); i++)
+        assert_int_equal(
+            jwks_cache_save(w->cache, &plain, plain.jwks_uri, NOW_S, str_from_cstr(documents[i])),
+            -EINVAL);
+    assert_null(jwks_cache_close(w->cache, CLOSE_MS));
+    assert_int_equal(open_cache(w), 0);
+    assert_int_equal(w->written, 1);
+    assert_int_equal(load(w), JWKS_CACHE_OK);
+}
+
+/* Fetches may come faster than the disk writes: what is behind is left out, the last one is not. */
+static void jwks_cache_writes_the_newest_when_the_disk_is_slow(void **state)
+{
+    enum { SAVES = 200 };
+    struct world *w = *state;
+    struct buf jwks = buf_make(JWKS_CACHE_MAX_BYTES);
+    int64_t fetched_at_s = 0;
+    for (int i = 1; i <= SAVES; i++)
+        assert_int_equal(
+            jwks_cache_save(w->cache, &plain, plain.jwks_uri, NOW_S + i, buf_str(&w->set)), 0);
+    assert_null(jwks_cache_close(w->cache, CLOSE_MS));
+    assert_int_equal(open_cache(w), 0);
+    assert_int_equal(jwks_cache_load(w->cache, &plain, NOW_S + SAVES, DAY_MS, &fetched_at_s, &jwks),
+                     JWKS_CACHE_OK);
+    assert_int_equal(fetched_at_s, NOW_S + SAVES);
+    assert_int_equal(each_file(w, NULL), 1);
+    buf_free(&jwks);
 }
 
 static void jwks_cache_names_tell_issuers_apart(void **state)
@@ -527,6 +616,10 @@ int main(void)
         cmocka_unit_test(jwks_cache_keeps_no_private_member),
         cmocka_unit_test(jwks_cache_refuses_every_other_entry),
         cmocka_unit_test(jwks_cache_believes_a_discovered_place_at_home_only),
+        cmocka_unit_test(jwks_cache_believes_plain_http_of_who_may_use_it),
+        cmocka_unit_test(jwks_cache_refuses_more_text_than_an_entry_can_have),
+        TEST(jwks_cache_save_refuses_what_is_no_set),
+        TEST(jwks_cache_writes_the_newest_when_the_disk_is_slow),
         cmocka_unit_test(jwks_cache_names_tell_issuers_apart),
         TEST(jwks_cache_refuses_files_that_others_may_have_made),
         TEST(jwks_cache_reads_no_more_than_an_entry_can_have),

@@ -434,6 +434,51 @@ static void config_load_says_why_a_file_cannot_be_read(void **state)
     }
 }
 
+static void config_takes_files_of_4_mib_and_not_a_byte_more(void **state)
+{
+    (void)state;
+    char *text = malloc(CONFIG_MAX_FILE_BYTES + 2);
+    assert_non_null(text);
+    for (size_t more = 0; more <= 1; more++) {
+        struct diag diag = {0};
+        struct config *config = NULL;
+        const size_t len = CONFIG_MAX_FILE_BYTES + more;
+        memset(text, ' ', len);
+        memcpy(text, POLICY_ROUTE(ROUTE), strlen(POLICY_ROUTE(ROUTE)));
+        text[len] = '\0';
+        assert_int_equal(parse_policy(text, &diag, &config), more == 0 ? 0 : -EINVAL);
+        assert_int_equal(has_finding(&diag, DIAG_ERROR, "", "too large: at most 4 MiB"), more == 1);
+        (void)config_unref(config);
+        diag_free(&diag);
+    }
+    free(text);
+}
+
+static void config_takes_resources_of_2048_bytes_and_not_a_byte_more(void **state)
+{
+    (void)state;
+    enum { MAX = 2048 };
+    static const char origin[] = "https://a.example/";
+    for (size_t more = 0; more <= 1; more++) {
+        struct diag diag = {0};
+        struct config *config = NULL;
+        char resource[MAX + 2];
+        char text[2 * MAX];
+        memset(resource, 'a', sizeof(resource));
+        memcpy(resource, origin, strlen(origin));
+        resource[MAX + more] = '\0';
+        (void)snprintf(text, sizeof(text),
+                       "{\"auth0\": \"tenant.auth0.com\", \"routes\": [{\"resource\": \"%s\", "
+                       "\"upstream\": \"http://127.0.0.1:3000/\"}]}",
+                       resource);
+        assert_int_equal(parse_policy(text, &diag, &config), more == 0 ? 0 : -EINVAL);
+        assert_int_equal(has_finding(&diag, DIAG_ERROR, "/routes/0/resource", "is too long"),
+                         more == 1);
+        (void)config_unref(config);
+        diag_free(&diag);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -449,6 +494,8 @@ int main(void)
         cmocka_unit_test(config_print_never_shows_what_references_gave),
         cmocka_unit_test(config_is_counted_across_threads),
         cmocka_unit_test(config_load_says_why_a_file_cannot_be_read),
+        cmocka_unit_test(config_takes_files_of_4_mib_and_not_a_byte_more),
+        cmocka_unit_test(config_takes_resources_of_2048_bytes_and_not_a_byte_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
