@@ -5,8 +5,8 @@
  *
  * Descriptors that are there stay usable: they were opened, bound and connected under our rules. */
 #include <errno.h>
-#include <linux/netlink.h>
 #include <linux/prctl.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
@@ -322,7 +322,9 @@ static int add_conditions(scmp_filter_ctx filter)
           SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE_MASK, SOCK_DGRAM)}},
         {"socket", {SCMP_A0(SCMP_CMP_EQ, AF_UNIX)}},
         {"socketpair", {SCMP_A0(SCMP_CMP_EQ, AF_UNIX)}},
+        /* what a socket holds, and has not sent; a descriptor that does not block; a terminal? */
         {"ioctl", {SCMP_A1(SCMP_CMP_EQ, FIONREAD)}},
+        {"ioctl", {SCMP_A1(SCMP_CMP_EQ, SIOCOUTQ)}},
         {"ioctl", {SCMP_A1(SCMP_CMP_EQ, FIONBIO)}},
         {"ioctl", {SCMP_A1(SCMP_CMP_EQ, TCGETS)}},
         /* names of threads and of memory */
@@ -364,20 +366,37 @@ static int build(scmp_filter_ctx filter)
         r = add_all(filter, SCMP_ACT_ALLOW, allowed, ARRAY_LEN(allowed));
     if (r == 0)
         r = add_conditions(filter);
-    /* Its flags lie in memory, where a filter cannot look: the C library then takes clone(). */
     if (r == 0)
-        r = add(filter, SCMP_ACT_ERRNO(ENOSYS), "clone3", NULL, 0);
+        r = add(filter, SCMP_ACT_ALLOW, "clone3", NULL, 0); /* that is up to the other one */
+    return r;
+}
+
+/* Its flags lie in memory, where a filter cannot look; without it the C library takes clone(). In a
+ * filter of its own, which does not log: it is tried for every thread. */
+static int build_without_clone3(scmp_filter_ctx filter)
+{
+    int r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+    if (r == 0)
+        (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1);
+    return r < 0 ? r : add(filter, SCMP_ACT_ERRNO(ENOSYS), "clone3", NULL, 0);
+}
+
+static int load(uint32_t otherwise, int (*fill)(scmp_filter_ctx filter))
+{
+    scmp_filter_ctx filter = seccomp_init(otherwise);
+    int r = filter == NULL ? -ENOMEM : fill(filter);
+    if (r == 0)
+        r = seccomp_load(filter);
+    if (filter != NULL)
+        seccomp_release(filter);
     return r;
 }
 
 void seccomp_apply(struct sandbox_report *report)
 {
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-    int r = filter == NULL ? -ENOMEM : build(filter);
+    int r = load(SCMP_ACT_ALLOW, build_without_clone3);
     if (r == 0)
-        r = seccomp_load(filter);
-    if (filter != NULL)
-        seccomp_release(filter);
+        r = load(SCMP_ACT_ERRNO(EPERM), build);
     report->seccomp = r == 0;
     report->seccomp_fault = r;
 }
