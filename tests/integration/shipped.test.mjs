@@ -48,6 +48,29 @@ describe('portcullis(8)', () => {
     });
 });
 
+describe('portcullis(8) and docs/OPERATIONS.md', () => {
+    test('name the same signals', () => {
+        const table = read('docs/OPERATIONS.md').split('## Signals')[1].split('\n## ')[0];
+        const documented = captures(table, /\b(SIG(?!KILL)[A-Z0-9]+)\b/g);
+        const described = captures(manPage('portcullis.8'), /\b(SIG(?!NALS)[A-Z0-9]+)\b/g);
+        assert.ok(documented.length >= 4, documented.join());
+        assert.deepEqual(sorted(described), sorted(documented));
+    });
+});
+
+describe('portcullis(8) and the sources', () => {
+    test('name the same environment variables', () => {
+        const sources = fs
+            .readdirSync(path.join(root, 'src'), { recursive: true })
+            .filter((name) => name.endsWith('.c'))
+            .map((name) => read(`src/${name}`));
+        const asked = captures(sources.join('\n'), /\b(?:getenv|take)\("([A-Z_]+)"\)/g);
+        const described = captures(manPage('portcullis.8'), /^\.It Ev (.*)$/gm);
+        assert.ok(asked.length > 0);
+        assert.deepEqual(sorted(described.flatMap((names) => names.split(' , '))), sorted(asked));
+    });
+});
+
 describe('portcullis-policy(5)', () => {
     test('has every key of the policy, and no other', () => {
         const table = read('docs/POLICY.md').split('## Every key')[1].split('\n### ')[0];
