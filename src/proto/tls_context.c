@@ -15,6 +15,7 @@
 #define CIPHERS_TLS13 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define TICKET_LIFETIME_S 3600
 #define MAX_CHAIN 16
+#define MAX_CLIENT_CHAIN_BYTES (32 * 1024)
 #define MAX_CLIENT_CAS 1000
 
 struct loading {
@@ -248,6 +249,7 @@ static bool set_rules(SSL_CTX *ssl)
                                     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     (void)SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
     (void)SSL_CTX_set_timeout(ssl, TICKET_LIFETIME_S);
+    SSL_CTX_set_max_cert_list(ssl, MAX_CLIENT_CHAIN_BYTES);
     SSL_CTX_set_read_ahead(ssl, 1); /* a record in one read, not its head first */
     SSL_CTX_set_alpn_select_cb(ssl, select_protocol, NULL);
     SSL_CTX_set_client_hello_cb(ssl, on_client_hello, NULL);

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "support/certs.h"
 
+#define OPENING 9 /* bytes that tell how long the first message is */
 #define MAX_WIRE (4U * 1024 * 1024)
 
 struct world {
@@ -423,6 +424,33 @@ static void tls_does_not_renegotiate(void **state)
     assert_int_equal(ERR_GET_REASON(ERR_peek_error()), SSL_R_NO_RENEGOTIATION);
 }
 
+/* Nine bytes must not make the server keep 128 KiB. */
+static void tls_lets_no_first_message_claim_memory(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        const char *why;
+        const char opening[OPENING + 1];
+        bool refused;
+    } rows[] = {
+        {"as large as may be", "\x16\x03\x01\x01\x00\x01\x00\x40\x00", false},
+        {"one more", "\x16\x03\x01\x01\x00\x01\x00\x40\x01", true},
+        {"all of it", "\x16\x03\x01\x01\x00\x01\xff\xff\xff", true},
+        {"a length in two records", "\x16\x03\x01\x00\x03\x01\x00\x00\x16", true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        for (size_t piece = 1; piece <= OPENING; piece += OPENING - 1) {
+            connect_with(w, w->context);
+            w->read_max = piece;
+            assert_int_equal(buf_append(&w->to_server, str_make(rows[i].opening, OPENING)), 0);
+            enum tls_rc rc = tls_handshake(w->session);
+            if (rc != (rows[i].refused ? TLS_FAILED : TLS_AGAIN))
+                fail_msg("%s: %d", rows[i].why, (int)rc);
+            if (rows[i].refused)
+                assert_string_equal(tls_outcome(w->session), "protocol");
+        }
+}
+
 /* ---- reading ---- */
 
 static void tls_read_gives_what_one_record_holds_in_pieces(void **state)
@@ -679,6 +707,7 @@ int main(void)
         TEST(tls_knows_what_is_no_handshake),
         TEST(tls_resumes_tls13_with_the_same_context_only),
         TEST(tls_does_not_renegotiate),
+        TEST(tls_lets_no_first_message_claim_memory),
         TEST(tls_read_gives_what_one_record_holds_in_pieces),
         TEST(tls_read_takes_either_end_for_the_end),
         TEST(tls_read_fails_on_bytes_that_were_changed),
