@@ -49,10 +49,6 @@ static void close_one_idle(struct server *server)
         return;
     struct client *client = LIST_ENTRY(node, struct client, idle_node);
     client_set_idle(client, false);
-    if (client->owner == OWNER_HANDSHAKE) { /* it has not said a word */
-        client_free(client);
-        return;
-    }
     client->timed_out = true;
     client_stop_reading(client);
 }
@@ -64,9 +60,9 @@ static void make_room(struct server *server, bool one_waits)
 {
     if (!one_waits)
         return;
+    close_one_idle(server);
     pause_accepting(server);
     (void)loop_timer_in(server->loop, &server->accept_timer, ACCEPT_PAUSE_MS);
-    close_one_idle(server);
 }
 
 static void accept_one(const struct listener *listener, int fd, const struct sockaddr_storage *addr,

@@ -2,8 +2,9 @@
 /* Handshakes of TLS: a phase of their own, before libmicrohttpd gets a connection.
  *
  * A connection counts from its first moment, and has the client's timeout for the whole handshake;
- * until it says something it is idle, and makes room for others. Afterwards everything that
- * libmicrohttpd and we read and write goes through the session (server_port.c). */
+ * until it says something it is idle, and makes room for others (client_stop_reading() ends it).
+ * Afterwards everything that libmicrohttpd and we read and write goes through the session
+ * (server_port.c). */
 #include <errno.h>
 #include <sys/socket.h>
 
