@@ -74,8 +74,7 @@ struct identity {
     struct str subject;
     struct str client; /* client_id or azp (rule 20: one of them is always there) */
     struct str scope;  /* the scope claim as sent; absent when not there */
-    int64_t exp_s;
-    int64_t nbf_s;  /* INT64_MIN when there is none */
+    struct claims_times times;
     int64_t dies_s; /* exp + clock_skew of the config it was checked under */
     /* The claims that a route may look at, a tree: at least those of the route that it was checked
      * for last. NULL: there are none. A tree takes several times the room of its text, and most
@@ -119,8 +118,8 @@ enum token_rc token_check(const struct token_context *context, struct str token,
                           struct identity **ret_identity, size_t *ret_issuer_index);
 
 /* The part of the check that depends on the route and the time, for an identity that was verified
- * before (cache): issuer accepted by the route, its keys not too old, audience, exp, nbf. TOKEN_OK:
- * its claims are now, too, those that the route reads. */
+ * before (cache): issuer accepted by the route, its keys not too old, audience, exp, nbf, iat.
+ * TOKEN_OK: its claims are now, too, those that the route reads. */
 enum token_rc token_recheck(const struct token_context *context, struct identity *identity);
 
 /* Rules 17 to 21 alone, whoever signed TOKEN: one of the steps of token_check(), and all that

@@ -62,13 +62,19 @@ struct claims_payload {
  * payload borrows from TEXT. */
 enum claims_rc claims_read(struct str text, struct claims_payload *ret_payload);
 
+/* In seconds since 1970. */
+struct claims_times {
+    int64_t exp_s;
+    int64_t nbf_s; /* INT64_MIN when there is none */
+    int64_t iat_s; /* the same */
+};
+
 /* What claims_check() found. Strings borrow from the text, or, what had escapes, from the arena. */
 struct claims {
     struct str subject; /* not empty */
     struct str client;  /* client_id or azp, not empty */
     struct str scope;   /* as sent; absent when there is none */
-    int64_t exp_s;      /* seconds since 1970 */
-    int64_t nbf_s;      /* INT64_MIN when there is none */
+    struct claims_times times;
 };
 
 struct claims_context {
@@ -87,10 +93,10 @@ enum claims_rc claims_check(const struct claims_payload *payload,
 /* Rule 17 alone, for the value of aud: CLAIMS_OK or CLAIMS_AUDIENCE. A member that is not a string
  * spoils the array. */
 enum claims_rc claims_check_audience(struct str aud, const struct claims_context *context);
-/* The clock part of rules 18 and 19, for claims that were read before: CLAIMS_OK, CLAIMS_EXPIRED or
- * CLAIMS_NOT_YET_VALID. */
-enum claims_rc claims_check_clock(const struct claims_context *context, int64_t exp_s,
-                                  int64_t nbf_s);
+/* The clock part of rules 18 and 19, for claims that were read before: CLAIMS_OK, CLAIMS_EXPIRED,
+ * CLAIMS_ISSUED_AHEAD or CLAIMS_NOT_YET_VALID. */
+enum claims_rc claims_check_clock(const struct claims_context *context,
+                                  const struct claims_times *times);
 
 /* Rule 22, one name: SCOPE, split on single SP, holds NAME exactly. False for an absent scope or an
  * empty name. */

@@ -188,7 +188,7 @@ int assertion_get(const struct route *route, struct identity *identity, const ch
         .identity = identity,
         .fingerprint = fingerprint,
         .now_s = now_s,
-        .exp_s = longest_exp_s < identity->exp_s ? longest_exp_s : identity->exp_s,
+        .exp_s = longest_exp_s < identity->times.exp_s ? longest_exp_s : identity->times.exp_s,
     };
     struct assertion **place = find(identity, route);
     if (*place == NULL || is_due(*place, now_s, statement.exp_s)) {

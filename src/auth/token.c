@@ -316,9 +316,8 @@ static enum token_rc check_claims(struct check *check)
     identity->subject = claims.subject;
     identity->client = claims.client;
     identity->scope = claims.scope;
-    identity->exp_s = claims.exp_s;
-    identity->nbf_s = claims.nbf_s;
-    identity->dies_s = add_saturated(claims.exp_s, check->context->config->clock_skew_s);
+    identity->times = claims.times;
+    identity->dies_s = add_saturated(claims.times.exp_s, check->context->config->clock_skew_s);
     identity->payload = check->payload.text;
     identity->audience = check->payload.members[CLAIM_AUD];
     return TOKEN_OK;
@@ -373,6 +372,6 @@ enum token_rc token_recheck(const struct token_context *context, struct identity
         return TOKEN_NO_KEYS;
     enum claims_rc rc = claims_check_audience(identity->audience, &claims_context);
     if (rc == CLAIMS_OK)
-        rc = claims_check_clock(&claims_context, identity->exp_s, identity->nbf_s);
+        rc = claims_check_clock(&claims_context, &identity->times);
     return rc == CLAIMS_OK ? token_keep_claims(identity, context->route) : rc_of_claims(rc);
 }

@@ -120,12 +120,14 @@ enum claims_rc claims_check_audience(struct str aud, const struct claims_context
 }
 
 /* Both sides are written so that no claim, however large, can overflow: now and skew are ours. */
-enum claims_rc claims_check_clock(const struct claims_context *context, int64_t exp_s,
-                                  int64_t nbf_s)
+enum claims_rc claims_check_clock(const struct claims_context *context,
+                                  const struct claims_times *times)
 {
-    if (exp_s <= context->now_s - context->skew_s)
+    if (times->exp_s <= context->now_s - context->skew_s)
         return CLAIMS_EXPIRED;
-    if (nbf_s > context->now_s + context->skew_s)
+    if (times->iat_s > context->now_s + CLAIMS_MAX_IAT_AHEAD_S)
+        return CLAIMS_ISSUED_AHEAD;
+    if (times->nbf_s > context->now_s + context->skew_s)
         return CLAIMS_NOT_YET_VALID;
     return CLAIMS_OK;
 }
@@ -139,19 +141,17 @@ static bool read_time(struct str member, int64_t *value)
 static enum claims_rc check_times(const struct claims_payload *payload,
                                   const struct claims_context *context, struct claims *claims)
 {
-    int64_t iat_s = INT64_MIN;
-    claims->nbf_s = INT64_MIN;
-    if (json_text_to_i64(payload->members[CLAIM_EXP], &claims->exp_s) < 0)
+    struct claims_times *times = &claims->times;
+    *times = (struct claims_times){.nbf_s = INT64_MIN, .iat_s = INT64_MIN};
+    if (json_text_to_i64(payload->members[CLAIM_EXP], &times->exp_s) < 0)
         return CLAIMS_EXP;
-    enum claims_rc rc = claims_check_clock(context, claims->exp_s, claims->nbf_s);
+    enum claims_rc rc = claims_check_clock(context, times);
     if (rc != CLAIMS_OK)
         return rc;
-    if (!read_time(payload->members[CLAIM_NBF], &claims->nbf_s) ||
-        !read_time(payload->members[CLAIM_IAT], &iat_s))
+    if (!read_time(payload->members[CLAIM_NBF], &times->nbf_s) ||
+        !read_time(payload->members[CLAIM_IAT], &times->iat_s))
         return CLAIMS_TIME;
-    if (iat_s > context->now_s + CLAIMS_MAX_IAT_AHEAD_S)
-        return CLAIMS_ISSUED_AHEAD;
-    return claims_check_clock(context, claims->exp_s, claims->nbf_s);
+    return claims_check_clock(context, times);
 }
 
 /* The strings among the members that count, without their escapes. A claim that is not there, or is

@@ -145,9 +145,10 @@ static void check_rules(const struct claims_payload *read, const json_t *payload
     if (rc == CLAIMS_OK) {
         check_accepted(payload, &claims);
         check_scope(claims.scope);
-        context.now_s = claims.exp_s < INT64_MAX - SKEW ? claims.exp_s + SKEW : INT64_MAX / 2;
-        enum claims_rc later = claims_check_clock(&context, claims.exp_s, claims.nbf_s);
-        ORACLE(claims.exp_s >= INT64_MAX / 2 || later == CLAIMS_EXPIRED);
+        context.now_s =
+            claims.times.exp_s < INT64_MAX - SKEW ? claims.times.exp_s + SKEW : INT64_MAX / 2;
+        enum claims_rc later = claims_check_clock(&context, &claims.times);
+        ORACLE(claims.times.exp_s >= INT64_MAX / 2 || later == CLAIMS_EXPIRED);
     }
     (void)arena_free(arena);
 }

@@ -274,7 +274,7 @@ static void assertion_never_outlives_the_token(void **state)
     struct world *w = *state;
     const struct route *route = &w->f->routes[0];
     struct identity *identity = identity_of(w, RFC9068_PAYLOAD);
-    const int64_t end = identity->exp_s;
+    const int64_t end = identity->times.exp_s;
     assert_int_equal(exp_of(get_at(route, identity, end - TTL - 1)), end - 1);
     assert_int_equal(exp_of(get_at(route, identity, end - TTL / 5)), end);
     const char *last = get_at(route, identity, end - 1).ptr;

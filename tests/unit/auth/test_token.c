@@ -85,7 +85,7 @@ static void token_check_gives_the_identity(void **state)
     assert_true(str_eq(identity->subject, STR("auth0|64f")));
     assert_true(str_eq(identity->client, STR("tpc_client")));
     assert_true(str_eq(identity->scope, STR("mcp:use")));
-    assert_int_equal(identity->exp_s, 1800003600);
+    assert_int_equal(identity->times.exp_s, 1800003600);
     assert_int_equal(identity->dies_s, 1800003600 + FIXTURE_SKEW);
     assert_true(keyset_contains(f->keysets[0], identity->kid, identity->thumbprint));
     assert_true(str_eq(identity->payload, STR(RFC9068_PAYLOAD)));

@@ -20,7 +20,7 @@ static struct identity *make_identity(int64_t exp_s, size_t issuer_index, const 
     struct identity *identity = identity_new(0);
     assert_non_null(identity);
     identity->issuer_index = issuer_index;
-    identity->exp_s = exp_s;
+    identity->times = (struct claims_times){exp_s, INT64_MIN, INT64_MIN};
     identity->dies_s = exp_s + FIXTURE_SKEW;
     identity->payload = STR("{\"sub\":\"s\",\"org\":[\"o\"]}");
     if (key != NULL) {
@@ -95,7 +95,7 @@ static void token_cache_lookup_gives_a_reference(void **state)
     struct identity *held = token_cache_lookup(cache, sample.digest, sample.token, FIXTURE_NOW);
     token_cache_free(cache);
     assert_int_equal(held->refs, 1);
-    assert_int_equal(held->exp_s, FIXTURE_NOW + 100);
+    assert_int_equal(held->times.exp_s, FIXTURE_NOW + 100);
     identity_unref(held);
 }
 
@@ -306,7 +306,7 @@ static void token_cache_counts_claims_that_come_later(void **state)
     f->routes[0].n_claims_read = ARRAY_LEN(names);
     sample_fill(&sample, 1, FIXTURE_NOW + 100);
     sample.identity->audience = STR("\"" RESOURCE "\"");
-    sample.identity->nbf_s = INT64_MIN;
+    sample.identity->times.nbf_s = INT64_MIN;
     insert(cache, &sample);
     const size_t before = token_cache_stats(cache).bytes;
     assert_int_equal(token_recheck(&f->context, sample.identity), TOKEN_OK);

@@ -171,18 +171,18 @@ static void claims_check_reads_what_it_checked(void **state)
     assert_true(str_eq(claims.subject, STR("auth0|1")));
     assert_true(str_eq(claims.client, STR("tpc_1")));
     assert_true(str_eq(claims.scope, STR("a b")));
-    assert_int_equal(claims.exp_s, 1800000600);
-    assert_int_equal(claims.nbf_s, 1799999990);
+    assert_int_equal(claims.times.exp_s, 1800000600);
+    assert_int_equal(claims.times.nbf_s, 1799999990);
     assert_int_equal(
         read_and_check(
             STR("{\"aud\":\"api\",\"exp\":1800000600.5,\"sub\":\"\\u00e9\\/\",\"azp\":\"c\"}"),
             arena, &claims),
         CLAIMS_OK);
     assert_false(str_is_set(claims.scope));
-    assert_true(claims.nbf_s == INT64_MIN);
+    assert_true(claims.times.nbf_s == INT64_MIN);
     assert_true(str_eq(claims.client, STR("c")));
     assert_true(str_eq(claims.subject, STR("\xc3\xa9/")));
-    assert_int_equal(claims.exp_s, 1800000600);
+    assert_int_equal(claims.times.exp_s, 1800000600);
     (void)arena_free(arena);
 }
 
@@ -210,10 +210,19 @@ static void claims_check_accepts_nothing_without_audiences(void **state)
 static void claims_check_clock_has_exact_limits(void **state)
 {
     (void)state;
-    assert_int_equal(claims_check_clock(&context, NOW - SKEW + 1, INT64_MIN), CLAIMS_OK);
-    assert_int_equal(claims_check_clock(&context, NOW - SKEW, INT64_MIN), CLAIMS_EXPIRED);
-    assert_int_equal(claims_check_clock(&context, INT64_MAX, NOW + SKEW), CLAIMS_OK);
-    assert_int_equal(claims_check_clock(&context, INT64_MAX, NOW + SKEW + 1), CLAIMS_NOT_YET_VALID);
+    static const struct {
+        struct claims_times times;
+        enum claims_rc rc;
+    } limits[] = {
+        {{NOW - SKEW + 1, INT64_MIN, INT64_MIN}, CLAIMS_OK},
+        {{NOW - SKEW, INT64_MIN, INT64_MIN}, CLAIMS_EXPIRED},
+        {{INT64_MAX, NOW + SKEW, INT64_MIN}, CLAIMS_OK},
+        {{INT64_MAX, NOW + SKEW + 1, INT64_MIN}, CLAIMS_NOT_YET_VALID},
+        {{INT64_MAX, INT64_MIN, NOW + CLAIMS_MAX_IAT_AHEAD_S}, CLAIMS_OK},
+        {{INT64_MAX, INT64_MIN, NOW + CLAIMS_MAX_IAT_AHEAD_S + 1}, CLAIMS_ISSUED_AHEAD},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++)
+        assert_int_equal(claims_check_clock(&context, &limits[i].times), limits[i].rc);
 }
 
 /* The payload as it arrives: base64url of text that may be anything. */
