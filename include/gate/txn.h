@@ -90,7 +90,7 @@ struct relay {
 
 struct txn {
     struct list node;     /* in worker.txns */
-    struct list run_node; /* in worker.marked: to be run in this turn */
+    struct list run_node; /* in worker.marked: to be run in this turn; or in worker.deferred */
     struct list key_node; /* in worker.key_waiters */
     struct worker *worker;
     struct exchange *exchange;
@@ -106,6 +106,7 @@ struct txn {
     struct timer key_timer;
     const struct jwks_status *key_status; /* of the issuer whose keys it waits for */
     bool key_waited;                      /* this transaction has had its one wait for keys */
+    bool was_deferred;                    /* the check of its token has had its one delay */
     bool body_ready;
     bool ip_counted;          /* this request was taken from its address's bucket */
     bool origin_ok;           /* a browser's origin that may see the answer */

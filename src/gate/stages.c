@@ -121,9 +121,23 @@ static struct token_context token_context(const struct txn *txn)
     };
 }
 
+/* A check costs as much as a whole request with a known token. Only so many are made in one turn,
+ * so that a flood of tokens never seen before does not stand in the way of those that were. */
+static bool must_wait_its_turn(struct txn *txn)
+{
+    struct worker *worker = txn->worker;
+    if (txn->was_deferred ||
+        (worker->n_first_checks < WORKER_FIRST_CHECKS && list_is_empty(&worker->deferred)))
+        return false;
+    txn->was_deferred = true;
+    list_append(&worker->deferred, &txn->run_node);
+    return true;
+}
+
 static enum token_rc check_anew(struct txn *txn, const struct token_context *context,
                                 struct str token, const uint8_t *digest, size_t *ret_issuer)
 {
+    txn->worker->n_first_checks++;
     enum token_rc rc = token_check(context, token, &txn->identity, ret_issuer);
     /* With the keys of an older snapshot it may be one whose key has left the set since. */
     if (rc == TOKEN_OK && digest != NULL && txn->snapshot == txn->worker->snapshot)
@@ -151,6 +165,8 @@ static enum token_rc check_token(struct txn *txn, const struct token_context *co
     if (!may_use_cache(txn))
         return check_anew(txn, context, token, NULL, ret_issuer);
     txn->identity = token_cache_lookup(txn->worker->cache, digest, token, context->now_s);
+    if (txn->identity == NULL && must_wait_its_turn(txn))
+        return TOKEN_NO_KEYS; /* not looked at: stage_token() sees that it waits */
     if (txn->identity == NULL)
         return check_anew(txn, context, token, digest, ret_issuer);
     enum token_rc rc = token_recheck(context, txn->identity);
@@ -166,6 +182,8 @@ static enum step stage_token(struct txn *txn)
     struct token_context context = token_context(txn);
     size_t issuer;
     enum token_rc rc = check_token(txn, &context, &issuer);
+    if (list_is_linked(&txn->run_node)) /* deferred */
+        return STEP_WAIT;
     if (rc == TOKEN_OK) {
         if (token_keys_are_stale(&context, txn->identity->issuer_index))
             txn->worker->stale_accepts++;

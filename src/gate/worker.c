@@ -240,16 +240,28 @@ static void write_log(struct worker *worker)
 
 /* ---- the loop turn ---- */
 
+static void run_txn(struct txn *txn)
+{
+    list_unlink(&txn->run_node);
+    if (txn->replied || exchange_is_gone(txn->exchange))
+        return;
+    if (stages_run(txn) == STEP_WAIT && !txn->body_ready && !list_is_linked(&txn->key_node) &&
+        !list_is_linked(&txn->run_node))
+        exchange_continue(txn->exchange);
+}
+
 static void run_marked(struct worker *worker)
 {
     LIST_FOREACH (node, &worker->marked) {
-        struct txn *txn = LIST_ENTRY(node, struct txn, run_node);
-        list_unlink(node);
-        if (txn->replied || exchange_is_gone(txn->exchange))
-            continue;
-        if (stages_run(txn) == STEP_WAIT && !txn->body_ready && !list_is_linked(&txn->key_node))
-            exchange_continue(txn->exchange);
+        run_txn(LIST_ENTRY(node, struct txn, run_node));
     }
+}
+
+/* With what this turn has left for first checks; known tokens have had theirs. */
+static void run_deferred(struct worker *worker)
+{
+    while (worker->n_first_checks < WORKER_FIRST_CHECKS && !list_is_empty(&worker->deferred))
+        run_txn(LIST_ENTRY(list_first(&worker->deferred), struct txn, run_node));
 }
 
 static void publish_counters(struct worker *worker)
@@ -276,12 +288,14 @@ static void publish_counters(struct worker *worker)
 
 static void turn(struct worker *worker)
 {
-    int wait_ms = list_is_empty(&worker->marked) ? server_wait_hint(worker->server) : 0;
-    loop_turn(worker->loop, wait_ms);
+    const bool has_work = !list_is_empty(&worker->marked) || !list_is_empty(&worker->deferred);
+    worker->n_first_checks = 0;
+    loop_turn(worker->loop, has_work ? 0 : server_wait_hint(worker->server));
     run_marked(worker);
     server_run(worker->server);
     /* What became complete inside libmicrohttpd goes up in the same turn. */
     run_marked(worker);
+    run_deferred(worker);
     publish_counters(worker);
     write_log(worker);
 }
@@ -303,6 +317,7 @@ int worker_init(struct worker *worker, const struct worker_options *options)
     const struct limits_config *limits = &options->snapshot->data->limits;
     list_init(&worker->txns);
     list_init(&worker->marked);
+    list_init(&worker->deferred);
     list_init(&worker->key_waiters);
     worker->metrics = options->metrics;
     worker->limits = options->limits;

@@ -403,6 +403,39 @@ static void stage_token_checks_a_token_once(void **state)
     assert_int_equal(token_cache_stats(f->worker.cache).entries, 1);
 }
 
+/* A turn has made all its first checks: an unknown token waits, behind those that do already, and
+ * goes on as if nothing had been; a known one does not. */
+static void stage_token_of_a_known_token_passes_by_a_flood_of_new_ones(void **state)
+{
+    struct gate_fixture *f = *state;
+    struct gate_request request;
+    assert_int_equal(run_plan(f, &request, &(struct plan){0}), STEP_WAIT);
+    gate_end(&request);
+    assert_int_equal(f->worker.n_first_checks, 1);
+    f->worker.n_first_checks = WORKER_FIRST_CHECKS;
+    assert_int_equal(run_plan(f, &request, &(struct plan){0}), STEP_WAIT);
+    assert_non_null(request.txn->identity);
+    gate_end(&request);
+
+    token_cache_clear(f->worker.cache);
+    struct gate_request second;
+    assert_int_equal(run_plan(f, &request, &(struct plan){0}), STEP_WAIT);
+    assert_null(request.txn->identity);
+    f->worker.n_first_checks = WORKER_FIRST_CHECKS - 1; /* the queue counts, too */
+    assert_int_equal(run_plan(f, &second, &(struct plan){0}), STEP_WAIT);
+    assert_null(second.txn->identity);
+    assert_ptr_equal(list_first(&f->worker.deferred), &request.txn->run_node);
+    assert_ptr_equal(request.txn->run_node.next, &second.txn->run_node);
+
+    list_unlink(&request.txn->run_node);
+    assert_int_equal(stages_run(request.txn), STEP_WAIT);
+    assert_non_null(request.txn->identity);
+    assert_int_equal(f->worker.n_first_checks, WORKER_FIRST_CHECKS);
+    list_unlink(&second.txn->run_node);
+    gate_end(&request);
+    gate_end(&second);
+}
+
 static void stage_token_judges_a_cached_token_for_its_own_route(void **state)
 {
     struct gate_fixture *f = *state;
@@ -573,6 +606,7 @@ int main(void)
         TEST(stages_leave_chunked_bodies_to_the_limit_of_the_server),
         cmocka_unit_test(stages_name_is_empty_past_the_table),
         TEST(stage_token_checks_a_token_once),
+        TEST(stage_token_of_a_known_token_passes_by_a_flood_of_new_ones),
         TEST(stage_token_judges_a_cached_token_for_its_own_route),
         TEST(stage_token_of_an_older_policy_leaves_the_cache_alone),
         TEST(stage_token_never_caches_a_refusal),

@@ -137,6 +137,7 @@ static inline struct gate_fixture *gate_make(void)
     f->worker.letters = (struct worker_letters){.want_keys = gate_on_want_keys, .fleet = f};
     list_init(&f->worker.txns);
     list_init(&f->worker.marked);
+    list_init(&f->worker.deferred);
     list_init(&f->worker.key_waiters);
     gate_make_upstreams(f);
     return f;
