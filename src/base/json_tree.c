@@ -189,7 +189,7 @@ enum json_rc json_parse(struct str text, struct json_limits limits, json_t **ret
     if (tree.arena == NULL)
         return JSON_RC_NO_MEMORY;
     const enum json_rc rc = parse(&tree, text, limits, ret_root, &place);
-    tree.arena = arena_free(tree.arena);
+    tree.arena = arena_free_wiped(tree.arena); /* it may be a policy with secrets */
     if (ret_line != NULL && (rc == JSON_RC_MALFORMED || rc == JSON_RC_DUPLICATE_KEY))
         *ret_line = line_of(text, place);
     return rc;
