@@ -7,8 +7,9 @@
 #include <stddef.h>
 
 /* To be called before anything else uses OpenSSL or libcurl: OpenSSL does not build its table of
- * error texts, which nobody here reads. From then on ERR_error_string() gives numbers. */
-void footprint_begin(void);
+ * error texts, which nobody here reads. From then on ERR_error_string() gives numbers.
+ * 0, or -ENOMEM: OpenSSL must not be used. */
+int footprint_begin(void);
 
 /* The kernel's list of our pages, for footprint_settle(), the caller's to close: a process that has
  * given up its rights may not be able to open it later. -1: there is none. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/footprint.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <link.h>
 #include <openssl/crypto.h>
@@ -27,9 +28,13 @@ struct span {
     uintptr_t end;
 };
 
-void footprint_begin(void)
+int footprint_begin(void)
 {
-    (void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS, NULL);
+    /* Without its default context, for which memory was short, OpenSSL 3.0 would crash later. */
+    return OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS, NULL) == 1 &&
+                   OSSL_LIB_CTX_get0_global_default() != NULL
+             ? 0
+             : -ENOMEM;
 }
 
 static struct span span_of(const struct settling *settling, const struct dl_phdr_info *object,

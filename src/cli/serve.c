@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/footprint.h"
 #include "base/json.h"
@@ -14,8 +15,11 @@ static int run(int argc, char **argv)
     if (status >= 0)
         return status;
     struct service service = service_take();
-    footprint_begin();
     json_wipe_what_is_freed();
+    if (footprint_begin() < 0) {
+        (void)fprintf(stderr, "portcullis: out of memory\n");
+        return CLI_FAILURE;
+    }
     int r = cli_load_policy(path, &config);
     if (r < 0)
         return r == -ENOMEM ? CLI_FAILURE : CLI_USAGE;

@@ -391,10 +391,10 @@ int fleet_run(const struct fleet_options *options)
         r = start(&fleet);
     if (r == 0)
         run(&fleet);
-    else if (fleet.loop != NULL)
-        LOG(&fleet.log, loop_clock(fleet.loop), LOG_LEVEL_ERROR, "start_failed",
-            LOG_CSTR("reason", strerrordesc_np(-r)));
     struct clock now = clock_read();
+    if (r < 0)
+        LOG(&fleet.log, &now, LOG_LEVEL_ERROR, "start_failed",
+            LOG_CSTR("reason", strerrordesc_np(-r)));
     stop(&fleet);
     if (r == 0)
         LOG(&fleet.log, &now, LOG_LEVEL_INFO, "stopped", LOG_BOOL("clean", true));
