@@ -3,10 +3,13 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "base/reserve.h"
 #include "net/curl_int.h"
 
 /* Connections that libcurl may keep: never fewer than are open, or it would close some of ours. */
 #define CURL_MAX_KEPT 100000L
+
+#define TIMER_REST_MS 3600000 /* until libcurl sets the timer for the first time */
 
 struct socket_watch {
     struct watch watch;
@@ -66,7 +69,7 @@ static void drop_socket(struct curl_loop *curl_loop, struct socket_watch *sw)
 {
     curl_loop->by_fd[sw->watch.fd] = NULL;
     loop_unwatch(curl_loop->loop, &sw->watch);
-    free(sw);
+    reserve_free(sw);
 }
 
 static struct socket_watch *find_socket(struct curl_loop *curl_loop, curl_socket_t fd)
@@ -97,14 +100,14 @@ static int watch_socket(struct curl_loop *curl_loop, curl_socket_t fd, uint32_t 
         return loop_rewatch(curl_loop->loop, &sw->watch, events);
     if (grow_table(curl_loop, fd) < 0)
         return -ENOMEM;
-    sw = calloc(1, sizeof(*sw));
+    sw = reserve_calloc(1, sizeof(*sw));
     if (sw == NULL)
         return -ENOMEM;
     sw->owner = curl_loop;
     sw->watch.fn = on_socket_event;
     int r = loop_watch(curl_loop->loop, &sw->watch, fd, events);
     if (r < 0) {
-        free(sw);
+        reserve_free(sw);
         return r;
     }
     curl_loop->by_fd[fd] = sw;
@@ -125,7 +128,10 @@ static int on_socket_change(CURL *easy, curl_socket_t fd, int what, void *ctx, v
         events |= EPOLLIN;
     if ((what & CURL_POLL_OUT) != 0)
         events |= EPOLLOUT;
-    return watch_socket(curl_loop, fd, events) < 0 ? -1 : 0;
+    /* A failure that is told ends the whole handle, for all transfers and for good. Untold, this
+     * transfer alone hears nothing of its socket, and ends when its time is over. */
+    (void)watch_socket(curl_loop, fd, events);
+    return 0;
 }
 
 static int on_timer_change(CURLM *multi, long timeout_ms, void *ctx)
@@ -133,8 +139,8 @@ static int on_timer_change(CURLM *multi, long timeout_ms, void *ctx)
     struct curl_loop *curl_loop = ctx;
     (void)multi;
     if (timeout_ms < 0)
-        loop_timer_stop(curl_loop->loop, &curl_loop->timer);
-    else
+        loop_timer_pause(&curl_loop->timer);
+    else /* it is armed always, since curl_loop_new(): moving it needs no memory */
         (void)loop_timer_in(curl_loop->loop, &curl_loop->timer, timeout_ms);
     return 0;
 }
@@ -148,7 +154,7 @@ struct curl_loop *curl_loop_new(struct loop *loop, void (*done)(void *private, C
     curl_loop->done = done;
     curl_loop->timer.fn = on_timer;
     curl_loop->multi = curl_multi_init();
-    if (curl_loop->multi == NULL)
+    if (curl_loop->multi == NULL || loop_timer_in(loop, &curl_loop->timer, TIMER_REST_MS) < 0)
         return curl_loop_free(curl_loop);
     (void)curl_multi_setopt(curl_loop->multi, CURLMOPT_SOCKETFUNCTION, on_socket_change);
     (void)curl_multi_setopt(curl_loop->multi, CURLMOPT_SOCKETDATA, curl_loop);
