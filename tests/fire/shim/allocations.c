@@ -37,6 +37,16 @@ static void tell_crash(int number)
     (void)raise(number);
 }
 
+/* With FIRE_TELL in the environment: where each failure is, for who looks for a fault. */
+static int tells_failures;
+
+static void tell_place(void)
+{
+    void *frames[16];
+    backtrace_symbols_fd(frames, backtrace(frames, 16), STDERR_FILENO);
+    (void)!write(STDERR_FILENO, "--\n", 3);
+}
+
 static void watch_crashes(void)
 {
     void *frame[1];
@@ -49,6 +59,7 @@ static void watch_crashes(void)
 __attribute__((constructor)) static void open_control(void)
 {
     watch_crashes();
+    tells_failures = getenv("FIRE_TELL") != NULL;
     const char *path = getenv("FIRE_ALLOCATIONS");
     int fd = path != NULL ? open(path, O_RDWR | O_CLOEXEC) : -1;
     if (fd < 0)
@@ -72,6 +83,8 @@ static int fails(void)
             return 0;
     }
     atomic_fetch_add(&control->failed, 1);
+    if (tells_failures)
+        tell_place();
     errno = ENOMEM;
     return 1;
 }
