@@ -126,7 +126,8 @@ async function startOnce(stage, folder, n) {
             throw new Error(`served, then ended with ${exit.code}: ${stderr.slice(-500)}`);
         if (served === 'refused' && exit.code !== 1 && exit.code !== 2)
             throw new Error(`refused to start with ${exit.code}: ${stderr.slice(-500)}`);
-        if (served === 'refused' && stderr === '' && n > BEFORE_MAIN) throw new Error('said nothing at its end');
+        if (served === 'refused' && stderr === '' && n > BEFORE_MAIN)
+            throw new Error('said nothing at its end');
         return allocations.failed === 0 ? 'no failure' : served;
     } finally {
         if (!ended()) child.kill('SIGKILL');
