@@ -349,7 +349,7 @@ async function withDaemon(report, stride, lasting) {
     const allocations = new Allocations(path.join(folder, 'control'));
     const audit = lasting ? null : { file: path.join(folder, 'audit.log') };
     const stage = await openStage({
-        policy: { ...POLICY, audit, jwks: { unknown_kid_cooldown: '1s' } },
+        policy: { ...POLICY, audit, jwks: { unknown_kid_cooldown: '1s', timeout: '500ms' } },
         route: ROUTE,
         env: allocations.env,
     });

@@ -15,7 +15,7 @@ async function rotation(report) {
     const { tenant } = stage;
     try {
         const old = new GoodClients(stage.gate.port, [numberedRequest(stage)], { clients: 4 });
-        await sleep(500);
+        await sleep(1500); // longer than the cool-down, which the first fetch has begun
         const fetches = tenant.fetches;
         const next = await newSigningKey();
         const [first] = tenant.keys;
