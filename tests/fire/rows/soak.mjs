@@ -17,6 +17,8 @@ const SETTLE_SHARE = 0.2; // of the time: what is allocated for good is there th
 const REVISIONS = ['2025-03-26', '2025-06-18', '2025-11-25', '2026-07-28'];
 const SSE =
     'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n';
+const META = '{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}';
+const TOKENS = 300; // so many are known at the end, however long it takes
 const pick = (list) => list[Math.floor(Math.random() * list.length)];
 const json = (text, more = '') =>
     [
@@ -46,6 +48,7 @@ function respond(request, link) {
 /** The kinds of traffic: [how often, what is sent]. */
 function traffic(stage) {
     const version = () => [`MCP-Protocol-Version: ${pick(REVISIONS.slice(0, 3))}`];
+    const tokens = Array.from({ length: TOKENS }, () => stage.token({}));
     const tool = (name) => call('tools/call', { name });
     return [
         [40, () => ({ body: call('ping'), headers: version() })],
@@ -53,7 +56,7 @@ function traffic(stage) {
         [
             10,
             () => ({
-                body: tool('echo').replace('"params":{', '"params":{"_meta":{},'),
+                body: tool('echo').replace('"params":{', `"params":{"_meta":${META},`),
                 headers: [
                     'MCP-Protocol-Version: 2026-07-28',
                     'Mcp-Method: tools/call',
@@ -64,7 +67,7 @@ function traffic(stage) {
         [10, () => ({ body: call('tools/list') })],
         [10, () => ({ method: 'GET', body: null })],
         [5, () => ({ body: call('initialize', { protocolVersion: pick(REVISIONS) }) })],
-        [5, () => ({ token: stage.token({}) })],
+        [5, () => ({ token: pick(tokens) })],
         [3, () => ({ token: 'a.b.c' })],
         [3, () => ({ token: `${stage.token()}x` })],
         [2, () => ({ token: null })],
