@@ -45,7 +45,11 @@ export async function run(report) {
     };
     jump(0);
     const stage = await openStage({
-        policy: { workers: 1, session_secret: 's'.repeat(32) },
+        policy: {
+            workers: 1,
+            session_secret: 's'.repeat(32),
+            insecure: { no_sandbox: true }, // else the library could not read the time
+        },
         env: {
             LD_PRELOAD: LIBRARY,
             FAKETIME_TIMESTAMP_FILE: file,
