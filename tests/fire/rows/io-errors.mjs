@@ -17,7 +17,23 @@ export const title = 'system calls that fail';
 
 const FAULTY_MS = 15_000;
 const DEADLINE_MS = 2000; // of the gate, which ends what a call that lied has left hanging
-const FAILURE_POINTS = ['posix/io/rw/*', 'posix/io/net/*', 'posix/io/oc/*'];
+// All but close() and shutdown(), which in truth always do what they are for.
+const NET = [
+    'socket',
+    'accept',
+    'connect',
+    'recv',
+    'recvfrom',
+    'recvmsg',
+    'send',
+    'sendto',
+    'sendmsg',
+];
+const FAILURE_POINTS = [
+    'posix/io/rw/*',
+    'posix/io/oc/open',
+    ...NET.map((n) => `posix/io/net/${n}`),
+];
 
 /** Where the C library of the fault injector is. */
 function findLibrary(name) {
@@ -64,6 +80,7 @@ export async function run(report) {
         policy: {
             audit: { file: path.join(folder, 'audit.log'), on_error: 'continue' },
             limits: { client_timeout: `${DEADLINE_MS}ms` },
+            insecure: { no_sandbox: true }, // else the injector could not be spoken to
         },
         upstream: { response_timeout: `${DEADLINE_MS}ms` },
         env: {
