@@ -56,10 +56,6 @@ void sandbox_plan_port(struct sandbox_plan *plan, uint16_t port, struct str poin
  * resolver, port 53. */
 void sandbox_plan_system(struct sandbox_plan *plan);
 
-/* The pointer of the first thing in FRESH that is not within ACTIVE; NULL: all of it is. */
-const char *sandbox_plan_outside(const struct sandbox_plan *active,
-                                 const struct sandbox_plan *fresh);
-
 /* Whom to become. */
 struct sandbox_user {
     bool is_set; /* false: nobody else */
@@ -90,5 +86,11 @@ struct sandbox_report {
  * to keep; then nothing must be served. */
 int sandbox_apply(const struct sandbox_plan *plan, const struct sandbox_user *user,
                   struct sandbox_report *ret_report);
+
+/* The pointer of the first thing in FRESH that is not within ACTIVE, of which REPORT says what the
+ * kernel guards; NULL: nothing is in its way. */
+const char *sandbox_plan_outside(const struct sandbox_plan *active,
+                                 const struct sandbox_report *report,
+                                 const struct sandbox_plan *fresh);
 
 #endif

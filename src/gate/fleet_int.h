@@ -61,6 +61,7 @@ struct fleet {
     bool audit_failing;          /* said so in the log */
     struct sandbox_plan sandbox; /* in force, if: */
     bool is_locked_up;
+    struct sandbox_report sandbox_report;
     struct notify notify;
     struct timer watchdog_timer;
     struct timer drain_look_timer;

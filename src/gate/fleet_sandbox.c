@@ -191,7 +191,6 @@ static int find_user(struct fleet *fleet, struct sandbox_user *ret_user)
 int fleet_lock_up(struct fleet *fleet)
 {
     struct sandbox_user user = {0};
-    struct sandbox_report report;
     int r = find_user(fleet, &user);
     if (r < 0)
         return r;
@@ -199,10 +198,10 @@ int fleet_lock_up(struct fleet *fleet)
         r = sandbox_become(&user);
     } else {
         plan_start(fleet, &fleet->sandbox);
-        r = sandbox_apply(&fleet->sandbox, &user, &report);
+        r = sandbox_apply(&fleet->sandbox, &user, &fleet->sandbox_report);
         fleet->is_locked_up = r == 0;
         if (r == 0)
-            say_active(fleet, &report);
+            say_active(fleet, &fleet->sandbox_report);
     }
     if (r < 0)
         LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_ERROR, "sandbox_failed",
@@ -230,7 +229,7 @@ int fleet_read_file(void *ctx, const char *path, size_t max_bytes, struct buf *o
     if (r != -EACCES || !fleet->is_locked_up)
         return r;
     sandbox_plan_file(&plan, path, SANDBOX_READ, STR(""));
-    if (sandbox_plan_outside(&fleet->sandbox, &plan) != NULL)
+    if (sandbox_plan_outside(&fleet->sandbox, &fleet->sandbox_report, &plan) != NULL)
         refuse(fleet, NULL, path);
     sandbox_plan_free(&plan);
     return r;
@@ -242,7 +241,7 @@ int fleet_check_sandbox(struct fleet *fleet, const struct config_data *fresh)
     if (!fleet->is_locked_up)
         return 0;
     plan_policy(fleet, fresh, &plan);
-    const char *pointer = sandbox_plan_outside(&fleet->sandbox, &plan);
+    const char *pointer = sandbox_plan_outside(&fleet->sandbox, &fleet->sandbox_report, &plan);
     int r = plan.fault;
     if (r == 0 && pointer != NULL) {
         refuse(fleet, pointer, NULL);

@@ -149,12 +149,13 @@ void sandbox_plan_system(struct sandbox_plan *plan)
 }
 
 const char *sandbox_plan_outside(const struct sandbox_plan *active,
+                                 const struct sandbox_report *report,
                                  const struct sandbox_plan *fresh)
 {
-    for (size_t i = 0; i < fresh->n_paths; i++)
+    for (size_t i = 0; report->files && i < fresh->n_paths; i++)
         if (!allows_path(active, fresh->paths[i].path, fresh->paths[i].access))
             return fresh->paths[i].pointer;
-    for (size_t i = 0; i < fresh->n_ports; i++)
+    for (size_t i = 0; report->tcp && i < fresh->n_ports; i++)
         if (!allows_port(active, fresh->ports[i].port))
             return fresh->ports[i].pointer;
     return NULL;
