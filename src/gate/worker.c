@@ -303,6 +303,7 @@ static void turn(struct worker *worker)
 static void *worker_main(void *arg)
 {
     struct worker *worker = arg;
+    (void)pthread_setname_np(pthread_self(), "worker"); /* for top -H and debuggers */
     while (!worker->stop && !(worker->draining && server_is_idle(worker->server)))
         turn(worker);
     log_flush(&worker->log); /* before those of the fleet about our end */

@@ -45,7 +45,9 @@ const service = (name, { more = {}, stage: stageOptions = {}, ...options }, run)
 
 /** Stops a worker's thread as a debugger does; null when that is not allowed here. */
 async function seizeWorker(pid) {
-    const tid = fs.readdirSync(`/proc/${pid}/task`).find((id) => id !== String(pid));
+    const tid = fs
+        .readdirSync(`/proc/${pid}/task`)
+        .find((id) => fs.readFileSync(`/proc/${pid}/task/${id}/comm`, 'utf8') === 'worker\n');
     const script = path.join(import.meta.dirname, 'lib/seize.py');
     const child = spawn('python3', ['-I', script, tid], { stdio: ['pipe', 'pipe', 'inherit'] });
     const [said] = await once(child.stdout, 'data');
