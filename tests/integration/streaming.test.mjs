@@ -347,7 +347,7 @@ describe('a client that leaves', () => {
             () => stage.upstream.openLinks() === 0,
             'every cancel reached the upstream',
         );
-        assert.equal(await fdsAtRest(), restFds);
+        assert.ok((await fdsAtRest()) <= restFds); // then, an admin connection may have been open
         stage.upstream.forget();
         assert.equal((await stage.ask({})).status, 200);
         assert.ok(
