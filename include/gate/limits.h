@@ -5,6 +5,8 @@
 #ifndef GATE_LIMITS_H
 #define GATE_LIMITS_H
 
+#include <stdatomic.h>
+
 #include "base/str.h"
 #include "net/server.h"
 #include "ops/metrics.h"
@@ -15,6 +17,7 @@
 #define LIMITS_RATE_ENTRIES (256U * 1024)
 
 struct limits {
+    atomic_bool store_is_down; /* said so in the log */
     struct rate_table *rates;
     struct count_table *streams; /* of subjects */
     struct count_table *peers;   /* connections of peer addresses */

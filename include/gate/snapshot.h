@@ -11,6 +11,7 @@
 #include "auth/jwks.h"
 #include "auth/keyset.h"
 #include "auth/session.h"
+#include "base/secret.h"
 #include "policy/config.h"
 #include "policy/route.h"
 
@@ -23,6 +24,7 @@ struct snapshot {
     struct jwks_status **statuses;  /* one per issuer, references */
     size_t *labels;                 /* the metrics label of every route */
     uint8_t session_key[SESSION_KEY_LEN];
+    uint8_t rate_key[SHA256_LEN]; /* of names in the shared store: the same in all replicas */
 };
 
 /* Takes a reference of CONFIG and makes its table; all else is zeroed, to be filled before it is

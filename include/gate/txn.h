@@ -19,6 +19,7 @@
 #include "policy/rules.h"
 #include "proto/field.h"
 #include "proto/mcp.h"
+#include "store/shared_rate.h"
 
 struct count_place;
 struct list_filter;
@@ -88,6 +89,9 @@ struct relay {
     bool plain;                 /* libmicrohttpd can send its fields */
 };
 
+/* What the shared store said about a bucket. */
+enum store_answer { STORE_NOT_ASKED, STORE_ASKED, STORE_TAKEN, STORE_REFUSED, STORE_FAILED };
+
 struct txn {
     struct list node;     /* in worker.txns */
     struct list run_node; /* in worker.marked: to be run in this turn; or in worker.deferred */
@@ -128,12 +132,22 @@ struct txn {
     struct str assertion; /* the signed statement about the caller; absent: none */
     bool filters;         /* its answer may carry a list, which is filtered */
     struct relay relay;
+    struct shared_rate_ask ask; /* to the shared store */
+    enum store_answer store_answer;
+    int64_t store_wait_ns;            /* with STORE_REFUSED */
     struct count_place *stream_place; /* as one of its subject's streams; NULL: not counted */
 };
 
 /* The caller, as the rules see it, and as the owner of sessions; after the token stage. */
 struct caller txn_caller(const struct txn *txn);
 struct session_owner txn_session_owner(const struct txn *txn);
+
+/* It waits for keys, for the shared store or for its turn, and not for its body. */
+static inline bool txn_is_parked(const struct txn *txn)
+{
+    return list_is_linked(&txn->key_node) || list_is_linked(&txn->run_node) ||
+           txn->ask.pending != NULL;
+}
 
 /* Puts TXN on the list of those that go on in this turn. */
 void txn_mark(struct txn *txn);

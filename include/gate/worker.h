@@ -55,11 +55,12 @@ struct worker {
     struct hasher *hasher; /* of credentials */
     struct snapshot *snapshot;
     struct route_set *routes;
-    struct metrics *metrics;     /* the fleet's, written by us */
-    const struct limits *limits; /* the fleet's */
+    struct metrics *metrics; /* the fleet's, written by us */
+    struct limits *limits;   /* the fleet's */
     struct limits_peers peers;
-    struct audit *audit;     /* the fleet's; NULL: off */
-    struct buf audit_record; /* the one that is being written */
+    struct shared_rate *store; /* NULL: this process counts for itself */
+    struct audit *audit;       /* the fleet's; NULL: off */
+    struct buf audit_record;   /* the one that is being written */
     struct log_stamp audit_stamp;
     struct log log;
     struct timer log_timer;       /* for lines that wait */
@@ -93,9 +94,9 @@ struct worker {
 struct worker_options {
     struct snapshot *snapshot; /* a reference is taken */
     struct metrics *metrics;
-    const struct limits *limits; /* outlives the worker */
-    struct audit *audit;         /* NULL: off; outlives the worker */
-    struct log log;              /* this worker's own */
+    struct limits *limits; /* outlives the worker */
+    struct audit *audit;   /* NULL: off; outlives the worker */
+    struct log log;        /* this worker's own */
     const int *listen_fds; /* one for each address of the snapshot's policy; stay the caller's */
     uint32_t max_connections;
     struct worker_letters letters;

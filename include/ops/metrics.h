@@ -86,6 +86,10 @@ struct metrics {
     atomic_uint connections;
     atomic_uint streams;
     atomic_uint key_waiters;
+    atomic_uint store_works;
+    atomic_ullong store_answers;
+    atomic_ullong store_failures;
+    atomic_ullong store_latency_us; /* of all answers together */
 };
 
 /* One finished request. REASON is static text ("ok", "wrong_audience", ...). */
@@ -122,6 +126,7 @@ struct metrics_certificate {
 
 /* What the limits take, for the whole process. */
 struct metrics_limits {
+    bool has_store;   /* the workers share their rates with other replicas */
     uint64_t buckets; /* that are not full */
     uint64_t bucket_capacity;
     uint64_t bucket_evictions;

@@ -212,6 +212,28 @@ struct jwks_config {
     int64_t cache_max_age_ms; /* 0: as long as keys may be used at all */
 };
 
+/* What counts when the shared store does not answer (limits.store_on_error). */
+enum store_on_error {
+    STORE_ERROR_LOCAL, /* this process counts for itself */
+    STORE_ERROR_ALLOW,
+    STORE_ERROR_REFUSE,
+};
+
+/* The Redis or Valkey that replicas share their rates in. */
+struct store_config {
+    bool on;
+    struct str path; /* of a unix socket; absent: HOST and PORT */
+    struct str host; /* name, or address without brackets */
+    uint16_t port;
+    struct str user;     /* absent: none */
+    struct str password; /* absent: none */
+    unsigned db;
+    int64_t timeout_ms; /* for an answer */
+    enum store_on_error on_error;
+};
+/* The same store, reached in the same way. */
+bool store_config_eq(const struct store_config *a, const struct store_config *b);
+
 struct limits_config {
     size_t header_bytes;
     size_t token_bytes;
@@ -220,6 +242,7 @@ struct limits_config {
     int64_t client_timeout_ms;
     size_t min_rate_bytes; /* per second; 0: none */
     int64_t drain_timeout_ms;
+    struct store_config store;
 };
 
 struct audit_config {

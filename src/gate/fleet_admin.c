@@ -43,8 +43,8 @@ static void answer_metrics(struct fleet *fleet, struct reply *reply)
     struct audit_stats audit = {0};
     if (fleet->audit != NULL)
         audit = audit_stats(fleet->audit);
-    const struct metrics_limits limits =
-        limits_numbers(fleet->limits, loop_clock(fleet->loop)->mono_us);
+    struct metrics_limits limits = limits_numbers(fleet->limits, loop_clock(fleet->loop)->mono_us);
+    limits.has_store = fleet->snapshot->data->limits.store.on;
     const struct metrics_page page = {
         .limits = &limits,
         .audit = fleet->audit != NULL ? &audit : NULL,

@@ -7,6 +7,9 @@
 
 /* ---- snapshots ---- */
 
+/* Replicas with the same session_secret agree; with none at all, too. */
+#define RATE_KEY_LABEL STR("portcullis rate key 1")
+
 static struct snapshot *make_snapshot(struct fleet *fleet, struct config *config,
                                       struct jwks_keeper *const *keepers)
 {
@@ -21,6 +24,12 @@ static struct snapshot *make_snapshot(struct fleet *fleet, struct config *config
     memcpy(snapshot->session_key, fleet->session_key, SESSION_KEY_LEN);
     if (str_is_set(snapshot->data->session_secret) &&
         session_key_from_secret(snapshot->data->session_secret, snapshot->session_key) < 0)
+        return snapshot_unref(snapshot);
+    if (snapshot->data->limits.store.on &&
+        secret_hmac(RATE_KEY_LABEL,
+                    str_is_set(snapshot->data->session_secret) ? snapshot->data->session_secret
+                                                               : STR(""),
+                    snapshot->rate_key) < 0)
         return snapshot_unref(snapshot);
     for (size_t i = 0; i < snapshot->data->n_routes; i++)
         snapshot->labels[i] = metrics_label(&fleet->labels, snapshot->data->routes[i].resource);

@@ -68,6 +68,8 @@ static void plan_policy(const struct fleet *fleet, const struct config_data *dat
         sandbox_plan_file(plan, file->path.ptr, SANDBOX_READ, file->pointer);
     plan_issuers(plan, data);
     plan_upstreams(plan, data);
+    if (str_is_set(data->limits.store.host))
+        sandbox_plan_port(plan, data->limits.store.port, STR("/limits/store"));
 }
 
 /* The file of a unix socket is removed at the end. */

@@ -46,6 +46,7 @@ struct snapshot *snapshot_unref(struct snapshot *snapshot)
     free(snapshot->labels);
     (void)config_unref(snapshot->config);
     secret_wipe(snapshot->session_key, sizeof(snapshot->session_key));
+    secret_wipe(snapshot->rate_key, sizeof(snapshot->rate_key));
     free(snapshot);
     return NULL;
 }

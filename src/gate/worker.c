@@ -97,6 +97,45 @@ static int open_listeners(struct worker *worker, const struct worker_options *op
     return r;
 }
 
+/* ---- the shared store ---- */
+
+/* Every worker has a connection of its own; the log has the first that fails, and the first that
+ * works again. */
+static void on_store_changed(void *ctx, bool works, const char *reason)
+{
+    struct worker *worker = ctx;
+    const struct clock *clock = loop_clock(worker->loop);
+    bool was_down = atomic_exchange(&worker->limits->store_is_down, !works);
+    if (works && was_down)
+        LOG(&worker->log, clock, LOG_LEVEL_INFO, "limits_store_up",
+            LOG_CSTR("key", "limits.store"));
+    if (!works && !was_down)
+        LOG(&worker->log, clock, LOG_LEVEL_ERROR, "limits_store_down",
+            LOG_CSTR("key", "limits.store"), LOG_CSTR("reason", reason));
+}
+
+static int open_store(struct worker *worker)
+{
+    const struct store_config *config = &worker->snapshot->data->limits.store;
+    worker->store = shared_rate_free(worker->store);
+    if (!config->on)
+        return 0;
+    worker->store = shared_rate_new(&(struct shared_rate_options){
+        .loop = worker->loop,
+        .mailbox = worker->mailbox,
+        .path = config->path,
+        .host = config->host,
+        .port = config->port,
+        .user = config->user,
+        .password = config->password,
+        .db = config->db,
+        .timeout_ms = config->timeout_ms,
+        .changed = on_store_changed,
+        .ctx = worker,
+    });
+    return worker->store != NULL ? 0 : -ENOMEM;
+}
+
 /* ---- snapshots ---- */
 
 static void take_config(struct worker *worker, struct snapshot *snapshot)
@@ -113,8 +152,13 @@ static void take_config(struct worker *worker, struct snapshot *snapshot)
     worker->routes = routes;
     upstream_engine_forget(worker->engine);
     token_cache_clear(worker->cache);
+    bool same_store =
+        store_config_eq(&worker->snapshot->data->limits.store, &snapshot->data->limits.store);
     (void)snapshot_unref(worker->snapshot);
     worker->snapshot = snapshot;
+    if (!same_store && open_store(worker) < 0)
+        LOG(&worker->log, loop_clock(worker->loop), LOG_LEVEL_ERROR, "limits_store_down",
+            LOG_CSTR("reason", "out of memory"));
     worker->log.level = snapshot->data->log_level;
 }
 
@@ -245,8 +289,7 @@ static void run_txn(struct txn *txn)
     list_unlink(&txn->run_node);
     if (txn->replied || exchange_is_gone(txn->exchange))
         return;
-    if (stages_run(txn) == STEP_WAIT && !txn->body_ready && !list_is_linked(&txn->key_node) &&
-        !list_is_linked(&txn->run_node))
+    if (stages_run(txn) == STEP_WAIT && !txn->body_ready && !txn_is_parked(txn))
         exchange_continue(txn->exchange);
 }
 
@@ -264,6 +307,15 @@ static void run_deferred(struct worker *worker)
         run_txn(LIST_ENTRY(list_first(&worker->deferred), struct txn, run_node));
 }
 
+static void publish_store(struct metrics *metrics, const struct shared_rate *store)
+{
+    struct shared_rate_stats stats = shared_rate_stats(store);
+    METRICS_SET(metrics, store_works, stats.works);
+    METRICS_SET(metrics, store_answers, stats.answers);
+    METRICS_SET(metrics, store_failures, stats.failures);
+    METRICS_SET(metrics, store_latency_us, stats.latency_us);
+}
+
 static void publish_counters(struct worker *worker)
 {
     struct metrics *metrics = worker->metrics;
@@ -278,6 +330,8 @@ static void publish_counters(struct worker *worker)
     METRICS_SET(metrics, cache_hits, cache.hits);
     METRICS_SET(metrics, cache_misses, cache.misses);
     METRICS_SET(metrics, cache_evictions, cache.evictions);
+    if (worker->store != NULL)
+        publish_store(metrics, worker->store);
     METRICS_SET(metrics, stale_accepts, worker->stale_accepts);
     METRICS_SET(metrics, key_waiters, worker->n_key_waiters);
     METRICS_SET(metrics, log_skipped, worker->log_skipped);
@@ -353,7 +407,7 @@ int worker_init(struct worker *worker, const struct worker_options *options)
         worker->cache == NULL || worker->engine == NULL || worker->server == NULL)
         return -ENOMEM;
     worker->routes = route_set_new(worker->engine, options->snapshot->config);
-    if (worker->routes == NULL ||
+    if (worker->routes == NULL || open_store(worker) < 0 ||
         loop_timer_in(worker->loop, &worker->trim_timer, TRIM_INTERVAL_MS) < 0)
         return -ENOMEM;
     return open_listeners(worker, options);
@@ -370,6 +424,7 @@ void worker_free(struct worker *worker)
 {
     if (worker->thread_runs)
         (void)pthread_join(worker->thread, NULL);
+    worker->store = shared_rate_free(worker->store);
     worker->mailbox = mailbox_free(worker->mailbox);
     worker->server = server_free(worker->server);
     worker_route_set_unref(worker->routes);

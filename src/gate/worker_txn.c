@@ -207,7 +207,7 @@ static enum server_next on_head(void *ctx, struct exchange *exchange)
     }
     if (stages_run(txn) == STEP_REPLY)
         return SERVER_DONE;
-    return list_is_linked(&txn->key_node) ? SERVER_WAIT : SERVER_BODY;
+    return txn_is_parked(txn) ? SERVER_WAIT : SERVER_BODY;
 }
 
 static void on_complete(void *ctx, struct exchange *exchange)
@@ -226,6 +226,7 @@ static void on_gone(void *ctx, struct exchange *exchange)
     (void)ctx;
     if (txn == NULL)
         return;
+    shared_rate_cancel(&txn->ask);
     leave_key_waiters(txn);
     list_unlink(&txn->run_node);
     relay_cancel(txn);

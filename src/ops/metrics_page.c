@@ -473,6 +473,33 @@ static void render_kernel_stats(const struct metrics_page *page, struct buf *out
     }
 }
 
+static void render_store(const struct metrics_page *page, struct buf *out)
+{
+    uint64_t up = 0;
+    uint64_t answers = 0;
+    uint64_t failures = 0;
+    uint64_t latency_us = 0;
+    for (size_t w = 0; w < page->n_workers; w++) {
+        up += atomic_load(&page->workers[w]->store_works);
+        answers += atomic_load(&page->workers[w]->store_answers);
+        failures += atomic_load(&page->workers[w]->store_failures);
+        latency_us += atomic_load(&page->workers[w]->store_latency_us);
+    }
+    const struct plain_metric rows[] = {
+        {"portcullis_store_workers_up", "gauge", "Workers that reach the store of shared rates.",
+         up},
+        {"portcullis_store_answers_total", "counter",
+         "Questions about rates that the store answered.", answers},
+        {"portcullis_store_errors_total", "counter",
+         "Questions about rates that the store did not answer.", failures},
+    };
+    render_plain(rows, ARRAY_LEN(rows), out);
+    header(out, "portcullis_store_seconds_total", "counter",
+           "Time that the store took for its answers.");
+    (void)buf_printf(out, "portcullis_store_seconds_total %" PRIu64 ".%06" PRIu64 "\n",
+                     latency_us / 1000000, latency_us % 1000000);
+}
+
 static void render_limits(const struct metrics_limits *limits, struct buf *out)
 {
     const struct plain_metric rows[] = {
@@ -518,6 +545,8 @@ void metrics_render(const struct metrics_page *page, struct buf *out)
     render_limited(page, out);
     if (page->limits != NULL)
         render_limits(page->limits, out);
+    if (page->limits != NULL && page->limits->has_store)
+        render_store(page, out);
     if (page->audit != NULL)
         render_audit(page->audit, out);
 }

@@ -67,6 +67,7 @@ static void build_limits(struct reader *reader, json_t *root, struct config_data
         .min_rate_bytes = reader_size_bytes(reader, limits, "min_rate"),
         .drain_timeout_ms = reader_duration_ms(reader, limits, "drain_timeout"),
     };
+    build_store(reader, limits, &place, &data->limits.store);
     if (data->limits.token_bytes > data->limits.header_bytes && data->limits.header_bytes > 0)
         reader_error(
             reader, &at,
@@ -134,7 +135,7 @@ static void warn_unused_secret(struct reader *reader, const struct config_data *
     struct place top = {0};
     struct place at = PLACE_KEY(&top, STR("session_secret"));
     for (size_t i = 0; i < data->n_routes; i++)
-        if (data->routes[i].binds_sessions)
+        if (data->routes[i].binds_sessions || data->limits.store.on)
             return;
     if (str_is_set(data->session_secret))
         reader_warn(reader, &at, "is of no use: no route has \"sessions\": \"bind\"");
@@ -197,6 +198,7 @@ void build_document(struct reader *reader, json_t *root, struct config_data *ret
     build_issuers(reader, root, ret_data);
     build_routes(reader, root, ret_data);
     warn_unused_secret(reader, ret_data);
+    warn_store(reader, ret_data);
     if (!diag_has_errors(reader->diag))
         build_tests(reader, root, ret_data);
 }

@@ -27,6 +27,11 @@ void warn_unreached(struct reader *reader, const struct place *at_rules, const s
 /* upstream.assertion; its keys are freed with the config. */
 void build_assertion(struct reader *reader, json_t *object, const struct place *place,
                      struct assertion_config *ret_assertion);
+/* limits.store; PLACE is that of limits. */
+void build_store(struct reader *reader, const json_t *limits, const struct place *place,
+                 struct store_config *ret_store);
+/* Needs all routes. */
+void warn_store(struct reader *reader, const struct config_data *data);
 /* Needs all routes. */
 void build_assertion_jwks(struct reader *reader, struct config_data *data);
 /* Runs the tests of the policy; needs everything else, without an error. */

@@ -21,6 +21,7 @@ static const char *const list_modes[] = {"filter", "pass", NULL};
 static const char *const denial_forms[] = {"challenge", "tool_error", NULL};
 static const char *const session_modes[] = {"bind", "pass", NULL};
 static const char *const audit_faults[] = {"refuse", "continue", NULL};
+static const char *const store_faults[] = {"local", "allow", "refuse", NULL};
 static const char *const expectations[] = {"allow", "deny", "step_up", "forbidden", NULL};
 static const char *const algorithms[] = {"RS256", "RS384", "RS512", "PS256",
                                          "PS384", "PS512", NULL};
@@ -580,7 +581,28 @@ static const struct schema_row rows[] = {
      .min = 0,
      .max = HOUR,
      .text = "Time for running requests to end after SIGTERM"},
-    LATER("limits.store", "Size of the store of rates and sessions"),
+    {.path = "limits.store",
+     .types = OPTIONAL_STRING,
+     .flags = SCHEMA_SECRET,
+     .def = "null",
+     .text =
+         "Redis or Valkey in which replicas share their rates: "
+         "`redis://[USER:PASSWORD@]HOST[:PORT][/DB]` or `unix:/path`; `null`: each process counts "
+         "for itself"},
+    {.path = "limits.store_timeout",
+     .types = SCHEMA_STRING,
+     .unit = UNIT_DURATION,
+     .def = "\"50ms\"",
+     .min = 1,
+     .max = 10 * SECOND,
+     .text = "Time for the store to answer; past it the store counts as unreachable"},
+    {.path = "limits.store_on_error",
+     .types = SCHEMA_STRING,
+     .unit = UNIT_CHOICE,
+     .def = "\"local\"",
+     .choices = store_faults,
+     .text = "While the store is unreachable: `local` counts in this process, `allow` lets "
+             "everything pass, `refuse` answers 503"},
     {.path = "log", .types = SCHEMA_OBJECT, .def = "{}", .text = "The log"},
     {.path = "log.level",
      .types = SCHEMA_STRING,

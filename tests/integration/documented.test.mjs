@@ -41,7 +41,8 @@ describe('documented is', () => {
     let stage;
     before(async () => {
         const rules = [{ tools: ['echo'], allow: true }];
-        const policy = { audit: { file }, jwks: { cache_dir: folder } };
+        const limits = { store: 'redis://127.0.0.1:1' };
+        const policy = { audit: { file }, jwks: { cache_dir: folder }, limits };
         stage = await openStage({ policy, route: { rules } });
         await stage.ask({ body: toolCall('echo') });
         await stage.ask({ body: toolCall('é'.repeat(3000)) });

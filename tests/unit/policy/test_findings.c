@@ -83,7 +83,6 @@ static const struct finding_row key_errors[] = {
     {POLICY_TOP("\"jwks\": {\"refesh\": \"1m\"}"), "/jwks/refesh", "did you mean \"refresh\"?"},
     {POLICY_UPSTREAM("{\"url\": \"http://a\", \"header\": {}}"), "/routes/0/upstream/header",
      "did you mean \"headers\"?"},
-    {POLICY_TOP("\"limits\": {\"store\": 1}"), "/limits/store", "not supported yet"},
 };
 
 static const struct finding_row address_errors[] = {
