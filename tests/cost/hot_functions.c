@@ -11,6 +11,7 @@
 #include "base/secret.h"
 #include "gate/list_filter.h"
 #include "gate/relay.h"
+#include "gate/stages_int.h"
 #include "policy/rules.h"
 #include "proto/bearer.h"
 #include "proto/http1_request.h"
@@ -154,6 +155,14 @@ COSTED static void cost_answer_head(struct world *w)
                  "answer head");
 }
 
+/* Both buckets; a route without limits pays a comparison for each. */
+COSTED static void cost_rate_limits(struct world *w)
+{
+    struct txn *txn = w->request.txn;
+    txn->ip_counted = false;
+    mint_require(stage_ip_rate(txn) == STEP_NEXT && stage_subject_rate(txn) == STEP_NEXT, "limits");
+}
+
 COSTED static void cost_metrics(struct world *w)
 {
     metrics_request(w->gate->worker.metrics, 0, 200, "ok", 850);
@@ -283,6 +292,9 @@ static void make_world(struct world *w)
     make_request(w);
     make_raw_request(w);
     make_list(w);
+    const struct gcra plenty = {.interval_ns = 1000, .burst = GCRA_MAX_COUNT};
+    w->gate->tokens->routes[0].limits =
+        (struct route_limits){.ip_rate = plenty, .subject_rate = plenty};
 }
 
 int main(void)
@@ -291,6 +303,7 @@ int main(void)
         cost_request_filter, cost_request_read, cost_bearer,   cost_token_lookup,
         cost_token_claims,   cost_inspection,   cost_decision, cost_upstream_head,
         cost_answer_head,    cost_metrics,      cost_log_line, cost_list_filter,
+        cost_rate_limits,
     };
     static struct world world;
     make_world(&world);
