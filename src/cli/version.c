@@ -3,6 +3,7 @@
 #include "net/client.h"
 #include "net/server.h"
 #include "proto/jws.h"
+#include "store/shared_rate.h"
 
 #define MAX_VERSION_BYTES 1024
 
@@ -20,9 +21,10 @@ static int run(int argc, char **argv)
                      "libmicrohttpd %s\n"
                      "libcurl %s\n"
                      "OpenSSL %s\n"
-                     "jansson %s",
+                     "jansson %s\n"
+                     "hiredis %s",
                      PORTCULLIS_VERSION, server_library_version(), client_library_version(),
-                     jws_library_version(), json_library_version());
+                     jws_library_version(), json_library_version(), shared_rate_library_version());
     int status = cli_answer(buf_str(&text));
     buf_free(&text);
     return status;

@@ -72,7 +72,7 @@ describe('usage', () => {
         for (const args of [['version'], ['--version']]) {
             const { code, stdout } = await runPortcullis(args);
             assert.equal(code, 0);
-            for (const name of ['portcullis', 'libmicrohttpd', 'libcurl', 'jansson', 'OpenSSL'])
+            for (const name of ['portcullis', 'libmicrohttpd', 'libcurl', 'jansson', 'hiredis', 'OpenSSL'])
                 assert.match(stdout, new RegExp(`${name}[ /]+\\d+\\.\\d+`, 'i'), name);
         }
     });
