@@ -178,7 +178,8 @@ static int write_bytes(const char *bytes, size_t len, void *ctx)
 int json_write(const json_t *value, unsigned indent, struct buf *out)
 {
     size_t flags = JSON_ENCODE_ANY | (indent > 0 ? JSON_INDENT(indent) : JSON_COMPACT);
-    if (json_dump_callback(value, write_bytes, out, flags) == 0)
+    /* jansson does not look whether the key of a member could be written. */
+    if (json_dump_callback(value, write_bytes, out, flags) == 0 && !buf_failed(out))
         return 0;
     return out->fault != 0 ? out->fault : -ENOMEM;
 }
