@@ -46,21 +46,21 @@ struct fleet {
     unsigned n_ended;
     struct server *admin;
     struct listen_socket admin_socket;
-    bool ready;     /* said so in the log */
     int pagemap_fd; /* see base/footprint; -1: not */
+    bool ready;     /* said so in the log */
     bool settled;   /* the pages that only the start needed were let go of */
     bool draining;
+    bool key_cache_failing; /* said so in the log */
+    bool audit_failing;     /* the same */
+    bool is_locked_up;      /* SANDBOX is in force */
     /* Binds sessions while the policy has no session_secret: they end with the process. */
     uint8_t session_key[SESSION_KEY_LEN];
     struct jwks_cache *key_cache; /* NULL: off */
     uint64_t key_cache_failures;  /* writes to it */
-    bool key_cache_failing;       /* said so in the log */
     struct limits *limits;
     struct audit *audit; /* NULL: off */
     struct timer audit_timer;
-    bool audit_failing;          /* said so in the log */
-    struct sandbox_plan sandbox; /* in force, if: */
-    bool is_locked_up;
+    struct sandbox_plan sandbox;
     struct sandbox_report sandbox_report;
     struct notify notify;
     struct timer watchdog_timer;
