@@ -53,9 +53,11 @@ int cli_load_policy(const char *path, struct config **ret_config)
     struct config_sources sources = config_sources_system();
     int r = config_load(path, &sources, &diag, ret_config);
     diag_print(&diag, stderr, path, isatty(STDERR_FILENO) == 1);
-    if (r == -ENOMEM && !diag_has_errors(&diag))
-        (void)fprintf(stderr, "%s: error: out of memory\n", path);
-    return r;
+    if (r == 0 || diag_has_errors(&diag))
+        return r;
+    /* A library that had no memory: the policy may be good. */
+    (void)fprintf(stderr, "%s: error: %s\n", path, strerrordesc_np(-r));
+    return -ENOMEM;
 }
 
 int cli_answer(struct str text)
