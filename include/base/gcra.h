@@ -4,7 +4,10 @@
  *
  * The theoretical arrival time (TAT) is when the bucket will be full again. Taking N tokens moves
  * it N intervals on, and is refused where it would lie further ahead than a whole bucket. So in any
- * stretch of time t at most burst + t / interval tokens are taken. */
+ * stretch of time t at most burst + t / interval tokens are taken.
+ *
+ * Callers whose clocks are less than a second apart may share a bucket: together they take no more
+ * than one whose clock is ahead of all of them would. */
 #ifndef BASE_GCRA_H
 #define BASE_GCRA_H
 

@@ -23,9 +23,9 @@ struct forwarded forwarded_read(const struct config_data *config, struct str pee
                                 const struct sockaddr_storage *peer_addr, struct str field,
                                 struct arena *arena);
 
-/* What counts as one client when clients are counted: an IPv4 address (mapped into IPv6), or the
- * first 64 bits of an IPv6 one, which is what a subscriber gets as a whole. Of what is no address:
- * all zero. */
+/* What counts as one client when clients are counted: an IPv4 address (mapped into IPv6, also when
+ * it came by way of 64:ff9b::/96), or the first 64 bits of an IPv6 one, which is what a subscriber
+ * gets as a whole. Of what is no address: all zero. */
 #define FORWARDED_NETWORK_LEN 16
 void forwarded_network(struct str client_ip, uint8_t ret_network[FORWARDED_NETWORK_LEN]);
 void forwarded_network_of(const struct sockaddr_storage *addr,

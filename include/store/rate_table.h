@@ -3,9 +3,10 @@
  *
  * A fixed amount of memory, whatever strangers do. A bucket that is full again is as good as
  * forgotten, so its place is free. When all places that a new bucket could take hold buckets that
- * are not full, the one that would be full first goes: that of a key that has hardly been used, so
- * that a flood of new keys pushes out its own, and nobody's empty bucket is made full by one. Keys
- * are hashed with a secret of the process: which of them share places cannot be told or chosen.
+ * are not full, the one that would be full first goes: among buckets of one rate that of a key that
+ * has hardly been used, so that a flood of new keys pushes out its own, and nobody's empty bucket
+ * is made full by one. Buckets of quick rates go before those of slow ones. Keys are hashed with a
+ * secret of the process: which of them share places cannot be told or chosen.
  *
  * A look-up holds one of many locks for the time of reading eight entries. */
 #ifndef STORE_RATE_TABLE_H

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/gcra.h"
 
+/* Threads share a bucket and look at the clock once per turn of their loops: the NOW of one may lie
+ * behind that of another who has just emptied the bucket, and its debt is no less for that. */
+#define CLOCKS_APART_NS GCRA_NS_PER_S
+
 bool gcra_make(int64_t count, int64_t period_ms, int64_t burst, struct gcra *ret_gcra)
 {
     int64_t period_ns = period_ms * GCRA_NS_PER_MS;
@@ -17,7 +21,7 @@ bool gcra_take(const struct gcra *gcra, int64_t now_ns, int64_t cost, int64_t *t
     int64_t fill_ns = gcra->interval_ns * gcra->burst;
     int64_t tat = *tat_ns > now_ns ? *tat_ns : now_ns;
     /* Further ahead than an empty bucket: the rates have changed since. Nobody owes more. */
-    if (tat - now_ns > fill_ns) {
+    if (tat - now_ns > fill_ns + CLOCKS_APART_NS) {
         tat = now_ns + fill_ns;
         *tat_ns = tat;
     }

@@ -14,6 +14,8 @@ struct address {
 };
 
 static const uint8_t v4_mapped[12] = {[10] = 0xff, [11] = 0xff};
+/* RFC 6052 2.1: 64:ff9b::/96, how translators write IPv4 addresses; all of them in one /64. */
+static const uint8_t nat64[12] = {[1] = 0x64, [2] = 0xff, [3] = 0x9b};
 
 static bool address_of_socket(const struct sockaddr_storage *addr, struct address *ret)
 {
@@ -42,12 +44,23 @@ static bool address_of_text(struct str text, struct address *ret)
     return inet_pton(AF_INET, copy, ret->bytes + 12) == 1;
 }
 
+/* The address ends in that of an IPv4 client. */
+static bool holds_v4(const struct address *address)
+{
+    return memcmp(address->bytes, v4_mapped, sizeof(v4_mapped)) == 0 ||
+           memcmp(address->bytes, nat64, sizeof(nat64)) == 0;
+}
+
 static void cut_to_network(const struct address *address,
                            uint8_t ret_network[FORWARDED_NETWORK_LEN])
 {
-    bool v4 = memcmp(address->bytes, v4_mapped, sizeof(v4_mapped)) == 0;
     memset(ret_network, 0, FORWARDED_NETWORK_LEN);
-    memcpy(ret_network, address->bytes, v4 ? 16 : 8);
+    if (!holds_v4(address)) {
+        memcpy(ret_network, address->bytes, 8);
+        return;
+    }
+    memcpy(ret_network, v4_mapped, sizeof(v4_mapped));
+    memcpy(ret_network + 12, address->bytes + 12, 4);
 }
 
 void forwarded_network(struct str client_ip, uint8_t ret_network[FORWARDED_NETWORK_LEN])

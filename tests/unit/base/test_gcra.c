@@ -106,6 +106,32 @@ static void gcra_keeps_its_promise_in_every_window(void **state)
     }
 }
 
+/* Two threads with clocks of their own: the one that is behind does not forgive the other's debt.
+ */
+static void gcra_keeps_its_promise_when_clocks_are_apart(void **state)
+{
+    (void)state;
+    static const int64_t apart_ms[] = {1, 5, 100, 999};
+    const struct gcra gcra = make(1000, 1000, 50);
+    for (size_t i = 0; i < ARRAY_LEN(apart_ms); i++) {
+        int64_t tat = 0;
+        int64_t wait = 0;
+        int64_t taken = 0;
+        for (int64_t ms = 0; ms < 1000; ms++) {
+            int64_t ahead_ns = 5 * S + ms * GCRA_NS_PER_MS;
+            int64_t behind_ns = ahead_ns - apart_ms[i] * GCRA_NS_PER_MS;
+            while (gcra_take(&gcra, ahead_ns, 1, &tat, &wait))
+                taken++;
+            while (gcra_take(&gcra, behind_ns, 1, &tat, &wait))
+                taken++;
+            /* Whoever waits as long as he was told, by his own clock, gets what he wanted. */
+            int64_t later = tat;
+            assert_true(gcra_take(&gcra, behind_ns + wait, 1, &later, &wait));
+        }
+        assert_int_equal(taken, 50 + 999);
+    }
+}
+
 static void gcra_forgives_what_an_older_rate_left_behind(void **state)
 {
     (void)state;
@@ -156,6 +182,7 @@ int main(void)
         cmocka_unit_test(gcra_takes_nothing_when_it_refuses),
         cmocka_unit_test(gcra_never_lets_more_through_than_a_bucket_holds),
         cmocka_unit_test(gcra_keeps_its_promise_in_every_window),
+        cmocka_unit_test(gcra_keeps_its_promise_when_clocks_are_apart),
         cmocka_unit_test(gcra_forgives_what_an_older_rate_left_behind),
         cmocka_unit_test(gcra_does_not_overflow_at_its_limits),
         cmocka_unit_test(a_wait_is_told_in_whole_seconds_rounded_up),

@@ -178,6 +178,13 @@ static void forwarded_network_is_an_ipv4_address_or_half_of_an_ipv6_one(void **s
         {"::ffff:192.0.2.1", "::ffff:192.0.2.2", false},
         {"2001:db8:0:1::1", "2001:db8:0:1:ffff:ffff:ffff:ffff", true},
         {"2001:db8:0:1::1", "2001:db8:0:2::1", false},
+        /* IPv4 behind a translator (RFC 6052): the client, not the translator */
+        {"64:ff9b::192.0.2.1", "64:ff9b::192.0.2.1", true},
+        {"64:ff9b::192.0.2.1", "64:ff9b::192.0.2.2", false},
+        {"192.0.2.1", "64:ff9b::192.0.2.1", true},
+        {"64:ff9b::1:192.0.2.1", "64:ff9b::1:192.0.2.2", true},
+        {"64:ff9b::1:192.0.2.1", "192.0.2.1", false},
+        {"64:ff9b:1::192.0.2.1", "64:ff9b:1::192.0.2.2", true},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         uint8_t a[FORWARDED_NETWORK_LEN];
