@@ -23,6 +23,7 @@
 
 struct count_place;
 struct list_filter;
+struct txn_trace;
 struct worker;
 struct route_set;
 
@@ -52,6 +53,8 @@ struct request {
     /* What each field of the head is to an upstream that reads '_' as '-': field_lookup_folded(),
      * in the arena. NULL when memory was short; then it is looked up again. */
     const enum field_id *folded;
+    struct str traceparent; /* absent without one */
+    unsigned n_traceparent;
 };
 /* Reads the head: each field is looked up by name once. */
 struct request request_read(const struct exchange_head *head, struct arena *arena);
@@ -107,6 +110,7 @@ struct txn {
     struct identity *identity;
     char fingerprint[TOKEN_FINGERPRINT_LEN + 1]; /* of the token, also of one that is refused (rule
                                                     27); "" when none was looked at */
+    struct txn_trace *trace;                     /* NULL: it belongs to no trace that is known */
     struct timer key_timer;
     const struct jwks_status *key_status; /* of the issuer whose keys it waits for */
     bool key_waited;                      /* this transaction has had its one wait for keys */

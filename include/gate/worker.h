@@ -11,6 +11,7 @@
 #include "base/rand.h"
 #include "gate/limits.h"
 #include "gate/snapshot.h"
+#include "gate/trace_export.h"
 #include "gate/txn.h"
 #include "net/mailbox.h"
 #include "net/server.h"
@@ -39,9 +40,10 @@ struct worker;
 /* What a worker tells the fleet, from its own thread. */
 struct worker_letters {
     void (*want_keys)(void *fleet, struct jwks_status *status);
-    void (*drain_begun)(void *fleet);                  /* it accepts no more */
-    void (*alive)(void *fleet, struct worker *worker); /* the answer to worker_post_ping() */
-    void (*ended)(void *fleet, struct worker *worker); /* its thread is about to end */
+    void (*spans)(void *fleet, struct trace_batch *batch); /* whose memory passes to the fleet */
+    void (*drain_begun)(void *fleet);                      /* it accepts no more */
+    void (*alive)(void *fleet, struct worker *worker);     /* the answer to worker_post_ping() */
+    void (*ended)(void *fleet, struct worker *worker);     /* its thread is about to end */
     void *fleet;
 };
 
@@ -75,6 +77,10 @@ struct worker {
     unsigned n_first_checks; /* that this turn has made */
     struct list key_waiters;
     unsigned n_key_waiters;
+    struct trace_batch spans; /* finished, not posted yet */
+    size_t spans_mark;        /* where those that are being written begin */
+    struct timer spans_timer;
+    struct trace_room *trace_room; /* the fleet's */
     uint64_t stale_accepts;
     uint64_t log_skipped;            /* access lines */
     char refused_id[TXN_ID_LEN + 1]; /* of the refusal that is being written */
@@ -96,6 +102,7 @@ struct worker_options {
     struct metrics *metrics;
     struct limits *limits; /* outlives the worker */
     struct audit *audit;   /* NULL: off; outlives the worker */
+    struct trace_room *trace_room;
     struct log log;        /* this worker's own */
     const int *listen_fds; /* one for each address of the snapshot's policy; stay the caller's */
     uint32_t max_connections;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Small fetches over HTTP(S) on a loop: JWKS, discovery, health checks. libcurl does the work.
+/* Small fetches over HTTP(S) on a loop: JWKS, discovery, health checks, spans. libcurl does the
+ * work.
  *
- * Always: GET, no redirects, no proxy, no cookies, no netrc, no compressed answers, TLS 1.2 or
- * newer and verified, a total time and a size that end the fetch. Belongs to one thread. */
+ * Always: GET or POST, no redirects, no proxy, no cookies, no netrc, no compressed answers, TLS 1.2
+ * or newer and verified, a total time and a size that end the fetch. Belongs to one thread. */
 #ifndef NET_CLIENT_H
 #define NET_CLIENT_H
 
@@ -21,16 +22,17 @@ enum fetch_rc {
     FETCH_TIMEOUT,
     FETCH_TOO_LARGE,
     FETCH_REDIRECT, /* 3xx: never followed */
-    FETCH_STATUS,   /* any status but 200 */
+    FETCH_STATUS,   /* any status but 200; of a POST any but 2xx */
     FETCH_BROKEN,   /* the answer ended early or was not HTTP */
 };
 const char *fetch_rc_name(enum fetch_rc rc);
 
 struct fetch_result {
     enum fetch_rc rc;
-    unsigned status;  /* HTTP status, 0 when none came */
-    struct str body;  /* with FETCH_OK; valid during the call only */
-    const char *text; /* libcurl's words for a fault; static */
+    unsigned status;       /* HTTP status, 0 when none came */
+    struct str body;       /* with FETCH_OK; valid during the call only */
+    int64_t retry_after_s; /* as the answer says, in whatever form; 0: it does not */
+    const char *text;      /* libcurl's words for a fault; static */
 };
 
 struct fetch_request {
@@ -39,6 +41,9 @@ struct fetch_request {
     const char *unix_socket; /* NULL: TCP */
     int64_t timeout_ms;
     size_t max_bytes;
+    struct str post;           /* absent: GET; else the body of a POST */
+    const char *const *fields; /* "NAME: VALUE", to the NULL; NULL: none */
+    bool keep;                 /* on a connection that an earlier one with KEEP has left */
     /* Called once, from the loop, never from inside fetch_start(). */
     void (*done)(void *ctx, const struct fetch_result *result);
     void *ctx;

@@ -61,6 +61,9 @@ struct upstream_options {
  * with it; body(), once, if it has body bytes; then settled() or done(). Everything that was told
  * is valid until that last call of the read returns. */
 struct upstream_handler {
+    /* There is a connection, one that was REUSED or a new one; also from inside upstream_start(),
+     * and again when the request is sent a second time. NULL: nobody wants to know. */
+    void (*connected)(void *ctx, bool reused);
     void (*head)(void *ctx, const struct http1_response_head *head);
     /* All body bytes of a read in one piece, without their framing. After upstream_pause() one more
      * may come: of the read that is under way. */

@@ -133,7 +133,16 @@ struct metrics_limits {
     uint64_t streams; /* that count for subject_streams */
 };
 
+/* What the page says about spans. */
+struct metrics_traces {
+    uint64_t exported;
+    uint64_t dropped;
+    uint64_t failed;
+    unsigned waiting;
+};
+
 struct metrics_page {
+    const struct metrics_traces *traces; /* NULL: none are exported */
     const struct metrics_labels *labels;
     struct metrics *const *workers;
     size_t n_workers;

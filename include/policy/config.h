@@ -257,6 +257,23 @@ struct config_file {
     const struct config_file *next;
 };
 
+/* Whose trace context is gone on with (tracing.trust). */
+enum trace_trust { TRACE_TRUST_NEVER, TRACE_TRUST_PROXIES, TRACE_TRUST_ALWAYS };
+
+struct tracing_config {
+    bool on;
+    struct str endpoint;              /* absent: spans are made for upstreams and the log only */
+    const struct name_value *headers; /* values may be secrets */
+    size_t n_headers;
+    struct str ca_file;
+    uint64_t threshold; /* of base/sample.h, for traces begun here */
+    enum trace_trust trust;
+    struct str service_name;
+    bool identity;
+    int64_t timeout_ms;
+    uint32_t queue; /* spans */
+};
+
 struct config; /* counted; see below */
 
 struct config_data {
@@ -287,6 +304,7 @@ struct config_data {
     struct str user; /* "name" or "name:group", to become after the start; absent: nobody else */
     bool no_sandbox; /* insecure.no_sandbox */
     const struct config_file *files; /* a list; NULL: none */
+    struct tracing_config tracing;
     struct str assertion_jwks; /* JSON, the public keys of all assertions; absent: there are none */
     size_t n_tests;            /* of the policy itself; all of them passed */
     struct str digest;         /* SHA-256 of the file, hex */

@@ -91,6 +91,10 @@ static void on_stop_signal(struct fleet *fleet)
 {
     bool again = fleet->draining;
     fleet->draining = true;
+    fleet->stop_at_once = again;
+    if (!again)
+        fleet->drain_end_ms =
+            loop_now_ms(fleet->loop) + fleet->snapshot->data->limits.drain_timeout_ms;
     LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_INFO, "stop_signal",
         LOG_CSTR("action", again ? "stop at once" : "drain"));
     for (unsigned i = 0; i < fleet->n_workers; i++) {
@@ -238,10 +242,12 @@ static int start_workers(struct fleet *fleet)
                                                     .metrics = fleet->metrics[i],
                                                     .limits = fleet->limits,
                                                     .audit = fleet->audit,
+                                                    .trace_room = &fleet->trace_room,
                                                     .log = log,
                                                     .listen_fds = listen_fds,
                                                     .max_connections = connections,
                                                     .letters = {.want_keys = on_want_keys,
+                                                                .spans = fleet_on_spans,
                                                                 .drain_begun = on_drain_begun,
                                                                 .alive = on_alive,
                                                                 .ended = on_ended,
@@ -307,6 +313,8 @@ static int start(struct fleet *fleet)
     if (r == 0)
         r = rand_bytes(fleet->session_key, sizeof(fleet->session_key));
     if (r == 0)
+        r = fleet_open_traces(fleet);
+    if (r == 0)
         r = fleet_open_key_cache(fleet);
     if (r == 0)
         r = fleet_load_keys(fleet);
@@ -325,7 +333,7 @@ static int start(struct fleet *fleet)
 
 static void run(struct fleet *fleet)
 {
-    while (fleet->n_ended < fleet->n_workers) {
+    while (fleet->n_ended < fleet->n_workers || !fleet_flush_traces(fleet)) {
         loop_turn(fleet->loop, fleet->admin != NULL ? server_wait_hint(fleet->admin) : -1);
         if (fleet->admin != NULL)
             server_run(fleet->admin);
@@ -355,6 +363,7 @@ static void stop(struct fleet *fleet)
     fleet_close_key_cache(fleet); /* before the mailbox that it posts to */
     fleet->mailbox = mailbox_free(fleet->mailbox);
     fleet_free_keys(fleet);
+    fleet_close_traces(fleet);
     fleet->clients = client_pool_free(fleet->clients);
     if (fleet->loop != NULL) {
         loop_timer_stop(fleet->loop, &fleet->audit_timer);

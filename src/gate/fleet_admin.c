@@ -43,10 +43,17 @@ static void answer_metrics(struct fleet *fleet, struct reply *reply)
     struct audit_stats audit = {0};
     if (fleet->audit != NULL)
         audit = audit_stats(fleet->audit);
+    const struct metrics_traces traces = {
+        .exported = trace_export_stats(fleet->traces).exported,
+        .failed = trace_export_stats(fleet->traces).failed,
+        .dropped = atomic_load(&fleet->trace_room.dropped),
+        .waiting = atomic_load(&fleet->trace_room.waiting),
+    };
     struct metrics_limits limits = limits_numbers(fleet->limits, loop_clock(fleet->loop)->mono_us);
     limits.has_store = fleet->snapshot->data->limits.store.on;
     const struct metrics_page page = {
         .limits = &limits,
+        .traces = fleet->has_traces ? &traces : NULL,
         .audit = fleet->audit != NULL ? &audit : NULL,
         .labels = &fleet->labels,
         .workers = fleet->metrics,

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "gate/fleet.h"
+#include "gate/trace_export.h"
 #include "gate/worker.h"
 #include "net/client.h"
 #include "net/inherit.h"
@@ -55,6 +56,13 @@ struct fleet {
     bool is_locked_up;      /* SANDBOX is in force */
     /* Binds sessions while the policy has no session_secret: they end with the process. */
     uint8_t session_key[SESSION_KEY_LEN];
+    struct trace_export *traces;
+    struct trace_room trace_room;
+    bool has_traces; /* there is, or was, an endpoint */
+    struct timer flush_timer;
+    bool flushed;         /* there is no more time for it */
+    bool stop_at_once;    /* a second signal */
+    int64_t drain_end_ms; /* monotonic */
     struct jwks_cache *key_cache; /* NULL: off */
     uint64_t key_cache_failures;  /* writes to it */
     struct limits *limits;
@@ -114,6 +122,14 @@ int fleet_open_log(struct fleet *fleet);
 void fleet_use_log(struct fleet *fleet);
 void fleet_reopen_log(struct fleet *fleet);
 void fleet_close_log(struct fleet *fleet);
+
+/* fleet_trace.c */
+int fleet_open_traces(struct fleet *fleet);
+void fleet_configure_traces(struct fleet *fleet, struct config *config);
+void fleet_on_spans(void *ctx, struct trace_batch *batch);
+/* The workers have ended: true when the last spans are sent, or there is no more time for them. */
+bool fleet_flush_traces(struct fleet *fleet);
+void fleet_close_traces(struct fleet *fleet);
 
 /* fleet_key_cache.c */
 int fleet_open_key_cache(struct fleet *fleet);

@@ -316,6 +316,8 @@ static int reload(struct fleet *fleet)
         r = fleet_check_sandbox(fleet, config_get(config));
     if (r == 0)
         r = adopt_config(fleet, config);
+    if (r == 0)
+        fleet_configure_traces(fleet, config);
     (void)config_unref(config);
     if (r < 0) {
         fleet->reloads_failed++;

@@ -70,6 +70,7 @@ static void plan_policy(const struct fleet *fleet, const struct config_data *dat
     plan_upstreams(plan, data);
     if (str_is_set(data->limits.store.host))
         sandbox_plan_port(plan, data->limits.store.port, STR("/limits/store"));
+    plan_url_port(plan, data->tracing.endpoint, STR("/tracing/endpoint"));
 }
 
 /* The file of a unix socket is removed at the end. */

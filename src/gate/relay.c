@@ -7,6 +7,7 @@
 #include "gate/list_filter.h"
 #include "gate/reply.h"
 #include "gate/stages.h"
+#include "gate/txn_trace.h"
 #include "gate/worker.h"
 #include "proto/field.h"
 
@@ -120,6 +121,8 @@ static void on_head(void *ctx, const struct http1_response_head *head)
 {
     struct txn *txn = ctx;
     struct relay *relay = &txn->relay;
+    if (txn->trace != NULL)
+        txn->trace->head_us = loop_clock(txn->worker->loop)->mono_us;
     relay->status = head->status;
     relay->events = relay_has_media_type(head, STR("text/event-stream"));
     relay->state = RELAY_HOLDING;
@@ -279,6 +282,8 @@ static void on_done(void *ctx, enum upstream_rc rc, const char *detail)
     struct txn *txn = ctx;
     struct relay *relay = &txn->relay;
     relay->call = NULL;
+    if (txn->trace != NULL)
+        txn->trace->done_us = loop_clock(txn->worker->loop)->mono_us;
     txn->detail = detail != NULL ? detail : txn->detail;
     if (rc != UPSTREAM_OK)
         on_settled(txn); /* what came before the fault is the client's */
@@ -304,6 +309,28 @@ static void on_done(void *ctx, enum upstream_rc rc, const char *detail)
 static const struct upstream_handler handler = {
     .head = on_head, .body = on_body, .settled = on_settled, .done = on_done};
 
+static void on_connected(void *ctx, bool reused)
+{
+    struct txn *txn = ctx;
+    txn->trace->connected_us = loop_clock(txn->worker->loop)->mono_us;
+    txn->trace->reused = reused;
+}
+
+/* The same for a transaction with spans. */
+static const struct upstream_handler traced_handler = {.connected = on_connected,
+                                                       .head = on_head,
+                                                       .body = on_body,
+                                                       .settled = on_settled,
+                                                       .done = on_done};
+
+static const struct upstream_handler *begin_call(struct txn *txn)
+{
+    if (!txn_trace_is_active(txn))
+        return &handler;
+    txn->trace->call_us = loop_clock(txn->worker->loop)->mono_us;
+    return &traced_handler;
+}
+
 /* ---- verbs ---- */
 
 static void refuse_claim(struct txn *txn)
@@ -322,7 +349,7 @@ bool relay_start(struct txn *txn)
         .head = upstream_head_buf(upstream),
         .body = relay_body(txn),
         .idempotent = txn->request.method != METHOD_POST,
-        .handler = &handler,
+        .handler = begin_call(txn),
         .ctx = txn,
     };
     int r = relay_append_head(txn, request.head);

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "gate/relay.h"
+#include "gate/txn_trace.h"
 #include "gate/worker.h"
 #include "proto/field.h"
 
@@ -75,6 +76,9 @@ static struct str value_upstream(const struct txn *txn, const struct http1_field
 {
     if (id == FIELD_MCP_SESSION_ID && txn->route->binds_sessions)
         return txn->session;
+    /* The upstream's parent is our own span. */
+    if ((id == FIELD_TRACEPARENT || id == FIELD_TRACESTATE) && txn_trace_is_active(txn))
+        return (struct str){0};
     /* Only what can be read can be filtered. */
     if (id == FIELD_ACCEPT_ENCODING && txn->filters)
         return (struct str){0};
@@ -116,6 +120,8 @@ static void append_forwarded(const struct txn *txn, struct buf *out)
     append_field(out, STR("X-Forwarded-Proto"), txn->route->scheme);
     append_field(out, STR("X-Forwarded-Host"), txn->route->authority);
     append_field(out, STR("X-Request-Id"), str_from_cstr(txn->id));
+    if (txn_trace_is_active(txn))
+        txn_trace_append_head(txn, out);
 }
 
 /* A claim as text: a string as it is, anything else as JSON. */

@@ -70,6 +70,9 @@ static void read_field(struct request *request, const struct http1_field *field,
     } else if (id == FIELD_MCP_NAME) {
         request->mcp.n_name++;
         request->mcp.name = field->value;
+    } else if (id == FIELD_TRACEPARENT) {
+        request->n_traceparent++;
+        request->traceparent = field->value;
     }
 }
 

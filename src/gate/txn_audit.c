@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The audit records of a transaction: one for each decision, or one for a request that was decided
  * before its message was looked at. */
+#include "gate/txn_trace.h"
 #include "gate/worker_int.h"
 #include "ops/audit.h"
 
@@ -17,6 +18,7 @@ static void append_request(const struct txn *txn, int64_t duration_us, struct bu
     const struct identity *identity = txn->identity;
     const struct log_field fields[] = {
         LOG_CSTR("request_id", txn->id),
+        LOG_CSTR("trace_id", txn_trace_id(txn)),
         LOG_STR("client_ip", txn->client_ip),
         LOG_STR("route", txn->route->resource),
         LOG_STR("policy", txn->snapshot->data->digest),

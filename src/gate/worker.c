@@ -360,6 +360,7 @@ static void *worker_main(void *arg)
     (void)pthread_setname_np(pthread_self(), "worker"); /* for top -H and debuggers */
     while (!worker->stop && !(worker->draining && server_is_idle(worker->server)))
         turn(worker);
+    worker_post_spans(worker);
     log_flush(&worker->log); /* before those of the fleet about our end */
     worker->letters.ended(worker->letters.fleet, worker);
     return NULL;
@@ -384,6 +385,9 @@ int worker_init(struct worker *worker, const struct worker_options *options)
     worker->drain_timer.fn = on_drain_timer;
     worker->trim_timer.fn = on_trim_timer;
     worker->log_timer.fn = on_log_timer;
+    worker->spans_timer.fn = worker_on_spans_timer;
+    worker->spans.spans = buf_make(TRACE_BATCH_BYTES);
+    worker->trace_room = options->trace_room;
     worker->snapshot = snapshot_ref(options->snapshot);
     worker->loop = loop_new();
     if (worker->loop == NULL || rng_init(&worker->rng) < 0)
@@ -438,4 +442,5 @@ void worker_free(struct worker *worker)
     worker->loop = loop_free(worker->loop);
     log_close(&worker->log);
     buf_free(&worker->audit_record);
+    buf_free(&worker->spans.spans);
 }

@@ -9,6 +9,16 @@
 /* worker.c */
 void worker_route_set_unref(struct route_set *routes); /* takes NULL */
 
+/* worker_spans.c */
+/* The place where N spans of one transaction are to be appended, with commas between them; NULL:
+ * more than LIMIT wait already. */
+struct buf *worker_begin_spans(struct worker *worker, unsigned n, unsigned limit);
+/* They are appended. */
+void worker_end_spans(struct worker *worker, unsigned n);
+/* What was collected goes to the fleet. */
+void worker_post_spans(struct worker *worker);
+void worker_on_spans_timer(struct timer *timer);
+
 /* txn_audit.c */
 /* The audit records of TXN, which is over. */
 void txn_audit(struct txn *txn, int64_t duration_us);

@@ -4,6 +4,7 @@
 #include "gate/relay.h"
 #include "gate/reply.h"
 #include "gate/stages.h"
+#include "gate/txn_trace.h"
 #include "gate/worker_int.h"
 #include "policy/forwarded.h"
 
@@ -90,6 +91,7 @@ static struct txn *txn_new(struct worker *worker, struct exchange *exchange)
                                                 txn->request.forwarded_for, arena);
     txn->client_ip = forwarded.client_ip;
     txn->forwarded_for = forwarded.chain;
+    txn_trace_begin(txn);
     list_append(&worker->txns, &txn->node);
     exchange_set_user(exchange, txn);
     return txn;
@@ -128,12 +130,20 @@ static bool is_slow(const struct txn *txn, int64_t duration_us)
     return duration_us > txn->snapshot->data->access_slow_us && txn->request.method != METHOD_GET;
 }
 
-/* Its line is written: always, or by chance, which the id decides. */
+/* Those of a trace that we believe, so that its lines stay together; else of our own id, which no
+ * client can choose. */
+static uint64_t random_bits(const struct txn *txn)
+{
+    return txn_trace_is_active(txn) ? trace_id_random(txn->trace->context.trace_id)
+                                    : sample_bits_of_hex(str_make(txn->id, TXN_ID_LEN));
+}
+
+/* Its line is written: always, or by chance, which an id decides. */
 static bool is_logged(const struct txn *txn, unsigned status, int64_t duration_us)
 {
     const uint64_t threshold = txn->snapshot->data->access_threshold;
     return threshold == 0 || !is_success(txn, status) || is_slow(txn, duration_us) ||
-           sample_keeps(threshold, sample_bits_of_hex(str_make(txn->id, TXN_ID_LEN)));
+           sample_keeps(threshold, random_bits(txn));
 }
 
 /* One line per request, one count: from the reap step, when everything is over. */
@@ -152,13 +162,14 @@ static void txn_report(struct txn *txn)
     metrics_request(worker->metrics, label, status, txn->reason, duration_us);
     count_tools(txn, label);
     txn_audit(txn, duration_us);
+    txn_trace_end(txn, status, duration_us);
     if (!is_logged(txn, status, duration_us)) {
         worker->log_skipped++;
         return;
     }
     LOG(&worker->log, clock, LOG_LEVEL_INFO, "request", LOG_CSTR("request_id", txn->id),
-        LOG_STR("client_ip", txn->client_ip), LOG_STR("method", method_name(txn->request.method)),
-        LOG_STR("path", txn->request.path),
+        LOG_CSTR("trace_id", txn_trace_id(txn)), LOG_STR("client_ip", txn->client_ip),
+        LOG_STR("method", method_name(txn->request.method)), LOG_STR("path", txn->request.path),
         LOG_STR("route", txn->route != NULL ? txn->route->resource : (struct str){0}),
         LOG_STR("mcp_method", call != NULL ? report_text(call->method) : (struct str){0}),
         LOG_STR("name", call != NULL ? report_text(call->name) : (struct str){0}),

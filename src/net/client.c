@@ -18,6 +18,8 @@ struct fetch {
     struct list node;
     struct client_pool *pool;
     CURL *easy;
+    struct curl_slist *fields;
+    bool is_post;
     bool head_complete; /* libcurl takes a connection that ends within a head for a good answer */
     struct buf body;
     void (*done)(void *ctx, const struct fetch_result *result);
@@ -61,6 +63,7 @@ static void fetch_free(struct fetch *fetch)
         curl_loop_remove(fetch->pool->curl, fetch->easy);
         curl_easy_cleanup(fetch->easy);
     }
+    curl_slist_free_all(fetch->fields);
     list_unlink(&fetch->node);
     buf_free(&fetch->body);
     free(fetch);
@@ -80,6 +83,8 @@ static enum fetch_rc classify(const struct fetch *fetch, CURLcode rc, long statu
         return FETCH_BROKEN;
     if (status >= 300 && status < 400)
         return FETCH_REDIRECT;
+    if (fetch->is_post)
+        return status >= 200 && status < 300 ? FETCH_OK : FETCH_STATUS;
     return status == 200 ? FETCH_OK : FETCH_STATUS;
 }
 
@@ -87,11 +92,14 @@ static void on_done(void *private, CURLcode rc)
 {
     struct fetch *fetch = private;
     long status = 0;
+    curl_off_t retry_after_s = 0;
     (void)curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
+    (void)curl_easy_getinfo(fetch->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
     struct fetch_result result = {
         .rc = classify(fetch, rc, status),
         .status = (unsigned)status,
         .body = buf_str(&fetch->body),
+        .retry_after_s = (int64_t)retry_after_s,
         .text = curl_easy_strerror(rc),
     };
     fetch->done(fetch->ctx, &result);
@@ -137,6 +145,29 @@ struct client_pool *client_pool_free(struct client_pool *pool)
     return NULL;
 }
 
+/* libcurl would ask for 100-continue before a larger body, and wait a second for it. */
+static bool set_fields(struct fetch *fetch, const char *const *fields)
+{
+    fetch->fields = curl_slist_append(NULL, "Expect:");
+    for (; fetch->fields != NULL && fields != NULL && *fields != NULL; fields++) {
+        struct curl_slist *longer = curl_slist_append(fetch->fields, *fields);
+        if (longer == NULL)
+            return false;
+        fetch->fields = longer;
+    }
+    return fetch->fields != NULL &&
+           curl_easy_setopt(fetch->easy, CURLOPT_HTTPHEADER, fetch->fields) == CURLE_OK;
+}
+
+static bool set_post(struct fetch *fetch, const struct fetch_request *request)
+{
+    fetch->is_post = true;
+    return curl_easy_setopt(fetch->easy, CURLOPT_POST, 1L) == CURLE_OK &&
+           curl_easy_setopt(fetch->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                            (curl_off_t)request->post.len) == CURLE_OK &&
+           curl_easy_setopt(fetch->easy, CURLOPT_COPYPOSTFIELDS, request->post.ptr) == CURLE_OK;
+}
+
 static bool set_options(struct fetch *fetch, const struct fetch_request *request)
 {
     CURL *easy = fetch->easy;
@@ -153,8 +184,8 @@ static bool set_options(struct fetch *fetch, const struct fetch_request *request
         curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
         curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK &&
         curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms) == CURLE_OK &&
-        curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK &&
-        curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request->keep ? 0L : 1L) == CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, request->keep ? 0L : 1L) == CURLE_OK &&
         curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)request->max_bytes) ==
             CURLE_OK &&
         curl_easy_setopt(easy, CURLOPT_USERAGENT, "portcullis/" PORTCULLIS_VERSION) == CURLE_OK &&
@@ -163,6 +194,10 @@ static bool set_options(struct fetch *fetch, const struct fetch_request *request
         curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_bytes) == CURLE_OK &&
         curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch) == CURLE_OK &&
         curl_easy_setopt(easy, CURLOPT_PRIVATE, fetch) == CURLE_OK;
+    if (str_is_set(request->post))
+        ok = ok && set_post(fetch, request);
+    if (request->fields != NULL || str_is_set(request->post))
+        ok = ok && set_fields(fetch, request->fields);
     if (request->ca_file != NULL)
         ok = ok && curl_easy_setopt(easy, CURLOPT_CAINFO, request->ca_file) == CURLE_OK;
     if (request->unix_socket != NULL)

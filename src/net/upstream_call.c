@@ -174,6 +174,8 @@ static bool call_send(struct upstream_call *call)
 
 void call_connected(struct upstream_call *call)
 {
+    if (call->handler->connected != NULL)
+        call->handler->connected(call->ctx, call->conn->reused);
     call_deadline(call, UPSTREAM_RESPONSE_TIMEOUT, call->upstream->options.response_timeout_ms);
     if (!call_send(call) && !try_again(call))
         call_fail_later(call, UPSTREAM_CLOSED);

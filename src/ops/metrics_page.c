@@ -448,6 +448,29 @@ static void render_limited(const struct metrics_page *page, struct buf *out)
     }
 }
 
+static void render_traces(const struct metrics_traces *traces, struct buf *out)
+{
+    const struct {
+        const char *name;
+        const char *type;
+        const char *help;
+        uint64_t value;
+    } rows[] = {
+        {"portcullis_spans_exported_total", "counter", "Spans that the collector has taken.",
+         traces->exported},
+        {"portcullis_spans_dropped_total", "counter", "Spans for which tracing.queue had no room.",
+         traces->dropped},
+        {"portcullis_spans_failed_total", "counter",
+         "Spans that the collector refused, or was tried in vain for.", traces->failed},
+        {"portcullis_spans_waiting", "gauge", "Spans on their way to the collector.",
+         traces->waiting},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        header(out, rows[i].name, rows[i].type, rows[i].help);
+        (void)buf_printf(out, "%s %" PRIu64 "\n", rows[i].name, rows[i].value);
+    }
+}
+
 /* The names that every client library of Prometheus gives them. */
 static void render_kernel_stats(const struct metrics_page *page, struct buf *out)
 {
@@ -549,4 +572,6 @@ void metrics_render(const struct metrics_page *page, struct buf *out)
         render_store(page, out);
     if (page->audit != NULL)
         render_audit(page->audit, out);
+    if (page->traces != NULL)
+        render_traces(page->traces, out);
 }

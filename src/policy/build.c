@@ -194,6 +194,7 @@ void build_document(struct reader *reader, json_t *root, struct config_data *ret
     build_session_secret(reader, root, ret_data);
     build_audit(reader, root, ret_data);
     check_log_file(reader, ret_data);
+    build_tracing(reader, root, ret_data);
     ret_data->workers = reader_number(root, "workers");
     build_issuers(reader, root, ret_data);
     build_routes(reader, root, ret_data);

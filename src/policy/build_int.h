@@ -34,6 +34,7 @@ void build_store(struct reader *reader, const json_t *limits, const struct place
 void warn_store(struct reader *reader, const struct config_data *data);
 /* Needs all routes. */
 void build_assertion_jwks(struct reader *reader, struct config_data *data);
+void build_tracing(struct reader *reader, json_t *root, struct config_data *data);
 /* Runs the tests of the policy; needs everything else, without an error. */
 void build_tests(struct reader *reader, json_t *root, struct config_data *data);
 /* upstream.headers, identity and the assertion's header of ROUTE, and the list of names that

@@ -40,9 +40,10 @@ describe('documented is', () => {
     const file = path.join(folder, 'audit.log');
     let stage;
     before(async () => {
+        const tracing = { endpoint: 'http://127.0.0.1:9/v1/traces' };
         const rules = [{ tools: ['echo'], allow: true }];
         const limits = { store: 'redis://127.0.0.1:1' };
-        const policy = { audit: { file }, jwks: { cache_dir: folder }, limits };
+        const policy = { audit: { file }, jwks: { cache_dir: folder }, limits, tracing };
         stage = await openStage({ policy, route: { rules } });
         await stage.ask({ body: toolCall('echo') });
         await stage.ask({ body: toolCall('é'.repeat(3000)) });

@@ -173,7 +173,8 @@ describe('keys on disk', () => {
         await withKeys({ jwks: { refresh: '1s' } }, async (scene) => {
             await fillCache(scene);
             await scene.start();
-            fs.rmSync(scene.dir, { recursive: true }); // as root nothing else fails
+            // as root nothing else fails; again, should a file come in between
+            fs.rmSync(scene.dir, { recursive: true, maxRetries: 10, retryDelay: 10 });
             await eventually(() => logged(scene, 'jwks_cache_failing').length > 0, 'told');
             await eventually(
                 async () =>

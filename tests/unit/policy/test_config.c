@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <sys/un.h>
 
 #include "base/sample.h"
@@ -479,6 +480,54 @@ static void config_takes_resources_of_2048_bytes_and_not_a_byte_more(void **stat
     }
 }
 
+static void config_reads_tracing(void **state)
+{
+    (void)state;
+    static const char *const accepted[] = {
+        POLICY_TOP("\"tracing\": {\"endpoint\": \"http://c.example/\"}"),
+        POLICY_TOP("\"tracing\": {\"endpoint\": \"https://c.example/\", \"headers\": {\"X-Key\": "
+                   "\"x\"}, \"ca_file\": \"ca.pem\"}"),
+        POLICY_TOP("\"tracing\": {\"endpoint\": \"http://[::1]:4318/\", \"headers\": {\"X-Key\": "
+                   "\"x\"}}"),
+        POLICY_TOP("\"insecure\": {\"http_collector\": true}, \"tracing\": {\"endpoint\": "
+                   "\"http://c.example/\", \"headers\": {\"X-Key\": \"x\"}}"),
+    };
+    for (size_t i = 0; i < ARRAY_LEN(accepted); i++)
+        config_unref(good_policy(accepted[i]));
+    struct config *config = good_policy(POLICY_TOP("\"tracing\": {}"));
+    const struct tracing_config *tracing = &config_get(config)->tracing;
+    assert_true(tracing->on);
+    assert_false(str_is_set(tracing->endpoint));
+    assert_int_equal(tracing->threshold, 0);
+    assert_int_equal(tracing->trust, TRACE_TRUST_PROXIES);
+    assert_str(tracing->service_name, "portcullis");
+    assert_false(tracing->identity);
+    assert_int_equal(tracing->timeout_ms, 10000);
+    assert_int_equal(tracing->queue, 4096);
+    config_unref(config);
+
+    config = good_policy(POLICY_TOP(
+        "\"tracing\": {\"endpoint\": \"https://c.example/v1/traces\", \"sample\": 0.5, \"trust\": "
+        "\"always\", \"service_name\": \"gate\", \"identity\": true, \"timeout\": \"1s\", "
+        "\"queue\": 7, \"headers\": {\"Authorization\": \"Bearer $env(KEY)\"}}"));
+    tracing = &config_get(config)->tracing;
+    assert_str(tracing->endpoint, "https://c.example/v1/traces");
+    assert_int_equal(tracing->threshold, sample_threshold(0.5));
+    assert_int_equal(tracing->trust, TRACE_TRUST_ALWAYS);
+    assert_str(tracing->service_name, "gate");
+    assert_true(tracing->identity);
+    assert_int_equal(tracing->timeout_ms, 1000);
+    assert_int_equal(tracing->queue, 7);
+    assert_int_equal(tracing->n_headers, 1);
+    assert_str(tracing->headers[0].value, "Bearer " CANARY);
+    json_t *printed = config_print(config);
+    char *text = json_dumps(printed, 0);
+    assert_null(strstr(text, CANARY));
+    free(text);
+    json_decref(printed);
+    config_unref(config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -489,6 +538,7 @@ int main(void)
         cmocka_unit_test(config_reads_every_key_that_is_set),
         cmocka_unit_test(config_reads_the_limits_of_a_caller),
         cmocka_unit_test(config_refuses_limits_that_cannot_be_meant),
+        cmocka_unit_test(config_reads_tracing),
         cmocka_unit_test(config_closes_scope_implies_also_over_cycles),
         cmocka_unit_test(config_print_is_a_policy_that_prints_itself),
         cmocka_unit_test(config_print_never_shows_what_references_gave),
