@@ -292,47 +292,48 @@ static int add_conditional(scmp_filter_ctx filter, const struct conditional *rul
 static int add_conditions(scmp_filter_ctx filter)
 {
     const scmp_datum_t self = (scmp_datum_t)getpid();
+    /* the 0 behind SCMP_CMP_EQ: only masked comparisons have a second value */
     const struct conditional rules[] = {
         /* a thread, never a process; newer C libraries try clone3() first, see below */
         {"clone", {SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM)}},
         /* abort() */
-        {"tgkill", {SCMP_A0(SCMP_CMP_EQ, self)}},
+        {"tgkill", {SCMP_A0(SCMP_CMP_EQ, self, 0)}},
         /* memory is never made executable; libraries are mapped so from the beginning */
         {"mmap", {SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)}},
         {"mmap2", {SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)}},
         {"mmap",
-         {SCMP_A2(SCMP_CMP_EQ, PROT_READ | PROT_EXEC),
+         {SCMP_A2(SCMP_CMP_EQ, PROT_READ | PROT_EXEC, 0),
           SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, 0)}},
         {"mmap2",
-         {SCMP_A2(SCMP_CMP_EQ, PROT_READ | PROT_EXEC),
+         {SCMP_A2(SCMP_CMP_EQ, PROT_READ | PROT_EXEC, 0),
           SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, 0)}},
         {"mprotect", {SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)}},
         /* TCP and UDP, nothing raw; unix sockets of the resolver and the journal */
         {"socket",
-         {SCMP_A0(SCMP_CMP_EQ, AF_INET),
+         {SCMP_A0(SCMP_CMP_EQ, AF_INET, 0),
           SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE_MASK, SOCK_STREAM)}},
         {"socket",
-         {SCMP_A0(SCMP_CMP_EQ, AF_INET),
+         {SCMP_A0(SCMP_CMP_EQ, AF_INET, 0),
           SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE_MASK, SOCK_DGRAM)}},
         {"socket",
-         {SCMP_A0(SCMP_CMP_EQ, AF_INET6),
+         {SCMP_A0(SCMP_CMP_EQ, AF_INET6, 0),
           SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE_MASK, SOCK_STREAM)}},
         {"socket",
-         {SCMP_A0(SCMP_CMP_EQ, AF_INET6),
+         {SCMP_A0(SCMP_CMP_EQ, AF_INET6, 0),
           SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE_MASK, SOCK_DGRAM)}},
-        {"socket", {SCMP_A0(SCMP_CMP_EQ, AF_UNIX)}},
-        {"socketpair", {SCMP_A0(SCMP_CMP_EQ, AF_UNIX)}},
+        {"socket", {SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0)}},
+        {"socketpair", {SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0)}},
         /* what a socket holds, and has not sent; a descriptor that does not block; a terminal? */
-        {"ioctl", {SCMP_A1(SCMP_CMP_EQ, FIONREAD)}},
-        {"ioctl", {SCMP_A1(SCMP_CMP_EQ, SIOCOUTQ)}},
-        {"ioctl", {SCMP_A1(SCMP_CMP_EQ, FIONBIO)}},
-        {"ioctl", {SCMP_A1(SCMP_CMP_EQ, TCGETS)}},
+        {"ioctl", {SCMP_A1(SCMP_CMP_EQ, FIONREAD, 0)}},
+        {"ioctl", {SCMP_A1(SCMP_CMP_EQ, SIOCOUTQ, 0)}},
+        {"ioctl", {SCMP_A1(SCMP_CMP_EQ, FIONBIO, 0)}},
+        {"ioctl", {SCMP_A1(SCMP_CMP_EQ, TCGETS, 0)}},
         /* names of threads and of memory */
-        {"prctl", {SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME)}},
-        {"prctl", {SCMP_A0(SCMP_CMP_EQ, PR_GET_NAME)}},
-        {"prctl", {SCMP_A0(SCMP_CMP_EQ, PR_SET_VMA)}},
+        {"prctl", {SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME, 0)}},
+        {"prctl", {SCMP_A0(SCMP_CMP_EQ, PR_GET_NAME, 0)}},
+        {"prctl", {SCMP_A0(SCMP_CMP_EQ, PR_SET_VMA, 0)}},
         /* limits are read, not set */
-        {"prlimit64", {SCMP_A0(SCMP_CMP_EQ, 0), SCMP_A2(SCMP_CMP_EQ, 0)}},
+        {"prlimit64", {SCMP_A0(SCMP_CMP_EQ, 0, 0), SCMP_A2(SCMP_CMP_EQ, 0, 0)}},
     };
     int r = 0;
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(rules); i++)
