@@ -21,6 +21,17 @@ int listen_open(const struct sockaddr_storage *addr, socklen_t addr_len,
 /* Closes, and removes the file of a unix socket. */
 void listen_close(int fd, const struct sockaddr_storage *addr);
 
+/* What a TCP connection needs here: no waiting to fill segments; and an end when the peer vanishes
+ * without a word. An idle peer is asked for a sign of life after LISTEN_IDLE_S and then every
+ * LISTEN_PROBE_S; one that takes nothing, or gives no sign, is given up after LISTEN_GIVE_UP_MS, or
+ * after PATIENCE_MS when that is longer. Connections that are accepted inherit all this from the
+ * listening FD; those that waited in its queue before do not. Where keepalive is on already (a
+ * socket unit with KeepAlive=), its times are left alone. Nothing for unix sockets. Linux only. */
+#define LISTEN_IDLE_S 60
+#define LISTEN_PROBE_S 15
+#define LISTEN_GIVE_UP_MS 120000
+void listen_tune(int fd, int64_t patience_ms);
+
 /* Raises the soft limit of descriptors to the hard one and says what it is then. */
 uint64_t listen_raise_nofile(void);
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -94,6 +95,44 @@ void listen_close(int fd, const struct sockaddr_storage *addr)
     (void)close(fd);
     if (addr->ss_family == AF_UNIX)
         (void)unlink(unix_path(addr));
+}
+
+static bool is_tcp(int fd)
+{
+    int domain = AF_UNSPEC;
+    socklen_t len = sizeof(domain);
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
+           (domain == AF_INET || domain == AF_INET6);
+}
+
+static bool has_keepalive(int fd)
+{
+    int value = 0;
+    socklen_t len = sizeof(value);
+    return getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &value, &len) == 0 && value != 0;
+}
+
+static void set_tcp(int fd, int option, int value)
+{
+    (void)setsockopt(fd, IPPROTO_TCP, option, &value, sizeof(value));
+}
+
+/* TCP_USER_TIMEOUT ends all three: bytes that are not acknowledged, a window that stays shut, and
+ * probes without an answer, whatever TCP_KEEPCNT says. */
+void listen_tune(int fd, int64_t patience_ms)
+{
+    static const int on = 1;
+    if (!is_tcp(fd))
+        return;
+    int64_t give_up_ms = patience_ms > LISTEN_GIVE_UP_MS ? patience_ms : LISTEN_GIVE_UP_MS;
+    set_tcp(fd, TCP_NODELAY, 1);
+    set_tcp(fd, TCP_USER_TIMEOUT, give_up_ms < INT32_MAX ? (int)give_up_ms : INT32_MAX);
+    if (has_keepalive(fd))
+        return;
+    set_tcp(fd, TCP_KEEPIDLE, LISTEN_IDLE_S);
+    set_tcp(fd, TCP_KEEPINTVL, LISTEN_PROBE_S);
+    set_tcp(fd, TCP_KEEPCNT, (LISTEN_GIVE_UP_MS / 1000 - LISTEN_IDLE_S) / LISTEN_PROBE_S);
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 }
 
 uint64_t listen_raise_nofile(void)

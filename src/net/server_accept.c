@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Accepting: when to take a connection in, and what to do when there is no room. */
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "net/listen.h"
 #include "net/server_int.h"
 
 #define ACCEPT_BATCH 32
@@ -69,7 +68,6 @@ static void accept_one(const struct listener *listener, int fd, const struct soc
                        socklen_t addr_len)
 {
     struct server *server = listener->server;
-    static const int on = 1;
     const struct server_peers *peers = server->options.peers;
     void *place = NULL;
     if (peers != NULL && !peers->enter(peers->ctx, addr, &place)) {
@@ -87,8 +85,8 @@ static void accept_one(const struct listener *listener, int fd, const struct soc
         server->stats.accept_faults++;
         return;
     }
-    if (addr->ss_family != AF_UNIX)
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (!listener->queue_is_tuned)
+        listen_tune(fd, server->options.client_timeout_ms);
     int r = listener->tls != NULL ? handshake_begin(client, fd, listener->tls)
                                   : client_adopt(client, fd);
     if (r == 0)
@@ -120,6 +118,8 @@ static void on_acceptable(struct watch *watch, uint32_t events)
             accept_one(listener, fd, &addr, addr_len);
             continue;
         }
+        if (errno == EAGAIN)
+            listener->queue_is_tuned = true;
         if (is_passing_fault(errno))
             return;
         /* Out of descriptors or memory; Linux says so also when nobody waits. */
@@ -140,6 +140,7 @@ int server_listen(struct server *server, int fd, struct tls_context *tls)
                                   .next = server->listeners,
                                   .watch = {.fd = -1, .fn = on_acceptable}};
     server->listeners = listener;
+    listen_tune(fd, server->options.client_timeout_ms);
     return loop_watch(server->loop, &listener->watch, fd, EPOLLIN | EPOLLEXCLUSIVE);
 }
 

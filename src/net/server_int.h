@@ -23,6 +23,7 @@ struct listener {
     struct server *server;
     int fd;
     struct tls_context *tls; /* a reference; NULL: plain */
+    bool queue_is_tuned;     /* none is left in it that came before listen_tune() */
     struct listener *next;
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "net/listen.h"
 #include "net/upstream_int.h"
 
 #define USUAL_HEAD_BYTES 4096
@@ -193,6 +194,10 @@ static bool set_connect_options(struct upstream_conn *conn)
            curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L) == CURLE_OK &&
+           /* a stream that is quiet tells nothing of an upstream that has vanished */
+           curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, (long)LISTEN_IDLE_S) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, (long)LISTEN_PROBE_S) == CURLE_OK &&
            /* libcurl reads nothing but through curl_easy_recv(), into our memory */
            curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 1024L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close) == CURLE_OK &&

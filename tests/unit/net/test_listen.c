@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -235,6 +236,51 @@ static void listen_open_gives_a_socket_its_mode(void **state)
     (void)umask(before);
 }
 
+static int option_of(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t len = sizeof(value);
+    assert_int_equal(getsockopt(fd, level, name, &value, &len), 0);
+    return value;
+}
+
+static void listen_tune_ends_connections_whose_peers_vanish(void **state)
+{
+    const struct place *place = *state;
+    static const int on = 1;
+    static const int hour_s = 3600;
+    static const struct {
+        const char *why;
+        int64_t patience_ms;
+        bool unit_has_keepalive; /* of an hour */
+        int idle_s, give_up_ms;
+    } rows[] = {
+        {"ordinary", 30000, false, 60, 120000},
+        {"patient", 600000, false, 60, 600000},
+        {"more patient than a number can say", INT64_MAX, false, 60, INT32_MAX},
+        {"its times come from a socket unit", 30000, true, 3600, 120000},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (rows[i].unit_has_keepalive) {
+            assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)), 0);
+            assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &hour_s, sizeof(hour_s)), 0);
+        }
+        listen_tune(fd, rows[i].patience_ms);
+        if (option_of(fd, SOL_SOCKET, SO_KEEPALIVE) != 1 ||
+            option_of(fd, IPPROTO_TCP, TCP_NODELAY) != 1 ||
+            option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE) != rows[i].idle_s ||
+            option_of(fd, IPPROTO_TCP, TCP_USER_TIMEOUT) != rows[i].give_up_ms)
+            fail_msg("%s", rows[i].why);
+        (void)close(fd);
+    }
+    int fd = -1;
+    assert_int_equal(open_at(&place->addr, &fd), 0);
+    listen_tune(fd, 30000);
+    assert_int_equal(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
+    listen_close(fd, &place->addr);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +292,7 @@ int main(void)
         cmocka_unit_test(listen_open_leaves_a_socket_that_answers),
         cmocka_unit_test(listen_open_never_removes_what_is_no_socket),
         cmocka_unit_test(listen_open_gives_a_socket_its_mode),
+        cmocka_unit_test(listen_tune_ends_connections_whose_peers_vanish),
         cmocka_unit_test(listen_raise_nofile_reaches_the_hard_limit),
     };
     return cmocka_run_group_tests(tests, make_place, remove_place);

@@ -209,6 +209,41 @@ static void upstream_sends_the_request_as_given_and_hands_on_the_answer(void **s
     (void)close(fd);
 }
 
+/* Our end of the connection to the server that the test plays. */
+static int our_end(const struct world *w)
+{
+    for (int fd = 3; fd < 256; fd++) {
+        struct sockaddr_in peer = {0};
+        socklen_t len = sizeof(peer);
+        if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && peer.sin_family == AF_INET &&
+            ntohs(peer.sin_port) == w->port)
+            return fd;
+    }
+    return -1;
+}
+
+/* A stream may be quiet for ever; an upstream that has vanished is not a quiet one. */
+static void upstream_asks_quiet_connections_for_a_sign_of_life(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        int level, name, value;
+    } rows[] = {
+        {SOL_SOCKET, SO_KEEPALIVE, 1},
+        {IPPROTO_TCP, TCP_KEEPIDLE, 60},
+        {IPPROTO_TCP, TCP_KEEPINTVL, 15},
+    };
+    open_upstream(w, PATIENT);
+    int fd = warm_up(w);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        int value = -1;
+        socklen_t len = sizeof(value);
+        assert_int_equal(getsockopt(our_end(w), rows[i].level, rows[i].name, &value, &len), 0);
+        assert_int_equal(value, rows[i].value);
+    }
+    (void)close(fd);
+}
+
 /* Another call comes on the same connection, or on a new one. */
 static void expect_second_call(struct world *w, int fd, bool reused)
 {
@@ -968,6 +1003,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(upstream_sends_the_request_as_given_and_hands_on_the_answer),
+        TEST(upstream_asks_quiet_connections_for_a_sign_of_life),
         TEST(upstream_tells_every_kind_of_answer_apart),
         TEST(upstream_reads_an_answer_that_trickles_in),
         TEST(upstream_refuses_a_head_without_end),
