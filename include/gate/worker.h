@@ -88,6 +88,7 @@ struct worker {
     struct timer trim_timer;
     uint32_t peak_connections; /* since memory was last given back */
     unsigned trim_again_in;    /* ticks of trim_timer; 0: not */
+    bool warned_unmeasured;    /* that limits.min_rate does not hold */
     bool draining;
     bool stop;
     pthread_t thread;

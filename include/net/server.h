@@ -112,6 +112,8 @@ struct server_stats {
     uint64_t accepted;
     uint64_t accept_faults; /* out of descriptors and the like */
     uint64_t refused_peers; /* closed at once: their address has too many */
+    /* The kernel would not say what a slow reader has taken: min_rate_bytes does not hold. */
+    bool readers_unmeasured;
 };
 
 /* LOOP stays the caller's and must outlive the server. NULL when libmicrohttpd does not start. */

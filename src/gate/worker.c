@@ -282,6 +282,17 @@ static void write_log(struct worker *worker)
         log_flush(log);
 }
 
+/* Once: nothing that happens later makes it better or worse. */
+static void warn_unmeasured(struct worker *worker)
+{
+    if (worker->warned_unmeasured)
+        return;
+    worker->warned_unmeasured = true;
+    LOG(&worker->log, loop_clock(worker->loop), LOG_LEVEL_WARN, "readers_unmeasured",
+        LOG_CSTR("reason", "the kernel does not say what slow readers take (SIOCOUTQ): "
+                           "limits.min_rate does not hold"));
+}
+
 /* ---- the loop turn ---- */
 
 static void run_txn(struct txn *txn)
@@ -322,6 +333,8 @@ static void publish_counters(struct worker *worker)
     struct server_stats server = server_stats(worker->server);
     struct token_cache_stats cache = token_cache_stats(worker->cache);
     note_connections(worker, server.connections);
+    if (server.readers_unmeasured)
+        warn_unmeasured(worker);
     METRICS_SET(metrics, connections, server.connections);
     METRICS_SET(metrics, streams, server.streams);
     METRICS_SET(metrics, accepted, server.accepted);

@@ -98,7 +98,9 @@ struct client {
     struct port port; /* with OWNER_MHD */
     struct watch watch;
     struct timer timer;  /* the deadline of the current phase */
-    int unread_bytes;    /* of an answer, in the kernel, when that deadline was set */
+    int64_t sent;        /* bytes of streams that the kernel took (with TLS: all, sealed) */
+    int64_t taken;       /* so many of them the reader had when that deadline was set */
+    int64_t caught_up;   /* a reader who has so many has waited for us since then */
     uint64_t body_bytes; /* of the current request, for its deadline */
     struct exchange *exchange;
     unsigned ahead;   /* messages that libmicrohttpd has bytes of, but no exchange for yet */

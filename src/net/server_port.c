@@ -133,8 +133,11 @@ ssize_t port_write(struct client *client, const struct iovec *parts, size_t n_pa
 {
     const struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts,
                                    .msg_iovlen = n_parts};
-    return client->tls == NULL ? send_message(client->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
-                               : tls_write(client->tls, parts, n_parts);
+    if (client->tls != NULL)
+        return tls_write(client->tls, parts, n_parts);
+    ssize_t n = send_message(client->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    client->sent += n > 0 ? n : 0;
+    return n;
 }
 
 /* The client of libmicrohttpd's that owns FD, when what it writes must not go there as it is. */

@@ -19,6 +19,8 @@
 /* What a writer may still add after it was told to wait: one read of the upstream, framed. */
 #define OUT_MARGIN_BYTES (256U * 1024)
 #define OUT_MAX_HEAD (96U * 1024)
+#define NEVER_CAUGHT_UP INT64_MAX
+#define TAKEN_UNKNOWN (INT64_MIN / 2) /* whatever the kernel says later is enough */
 
 static bool wants_close(const struct exchange_head *head)
 {
@@ -69,17 +71,45 @@ static uint32_t leaving_events(const struct client *client)
     return client->stopped || client->half_closed ? 0U : (uint32_t)EPOLLRDHUP;
 }
 
-/* What the kernel holds that the reader has not taken. */
-static int unread_bytes(const struct client *client)
+/* What was sent and is not in the kernel any more, the reader's side has taken. False when nobody
+ * can tell. */
+static bool ask_taken(struct client *client, int64_t *ret_taken)
 {
-    int n = 0;
-    return ioctl(client->fd, SIOCOUTQ, &n) == 0 ? n : 0;
+    int unread = 0;
+    if (ioctl(client->fd, SIOCOUTQ, &unread) < 0) {
+        client->server->stats.readers_unmeasured = true;
+        return false;
+    }
+    *ret_taken = client->sent - unread;
+    return true;
 }
 
 static void begin_waiting(struct client *client)
 {
-    client->unread_bytes = unread_bytes(client);
+    if (!ask_taken(client, &client->taken))
+        client->taken = TAKEN_UNKNOWN;
+    client->caught_up = NEVER_CAUGHT_UP;
     client_arm(client, client->server->options.client_timeout_ms);
+}
+
+/* Bytes wait for the reader, perhaps for a moment only: the kernel may have room for all of them
+ * soon. That alone does not end the stretch of time in which it has to take its share, or a large
+ * buffer would hide how slow it is. Only a reader that had taken all there was when nothing waited
+ * begins anew: it has waited for us. */
+static void note_waiting(struct client *client)
+{
+    int64_t taken;
+    if (timer_is_armed(&client->timer) && client->caught_up == NEVER_CAUGHT_UP)
+        return;
+    if (!timer_is_armed(&client->timer) || !ask_taken(client, &taken) || taken >= client->caught_up)
+        begin_waiting(client);
+    client->caught_up = NEVER_CAUGHT_UP;
+}
+
+static void note_nothing_waits(struct client *client)
+{
+    if (client->caught_up == NEVER_CAUGHT_UP)
+        client->caught_up = client->sent;
 }
 
 static void watch_for_room(struct exchange *exchange)
@@ -89,10 +119,10 @@ static void watch_for_room(struct exchange *exchange)
     uint32_t events = leaving_events(client) | (waiting ? (uint32_t)EPOLLOUT : 0U);
     if (loop_rewatch(exchange->server->loop, &client->watch, events) < 0)
         stream_break(exchange);
-    else if (waiting && !timer_is_armed(&client->timer))
-        begin_waiting(client);
-    else if (!waiting)
-        loop_timer_stop(exchange->server->loop, &client->timer);
+    else if (waiting)
+        note_waiting(client);
+    else
+        note_nothing_waits(client);
 }
 
 static void finish_if_flushed(struct exchange *exchange)
@@ -111,8 +141,6 @@ static void stream_flush(struct exchange *exchange)
         return;
     }
     buf_consume(&exchange->out, (size_t)n);
-    if (n > 0) /* progress: the reader's clock starts anew */
-        loop_timer_stop(exchange->server->loop, &client->timer);
     watch_for_room(exchange);
     if (exchange->full && exchange->out.len <= SERVER_STREAM_HIGH_BYTES / 2 && !exchange->gone) {
         exchange->full = false;
@@ -153,19 +181,22 @@ void stream_on_event(struct client *client, uint32_t events)
 }
 
 /* What a reader has to take in the time it has: one byte, or what the least rate asks for. */
-static int least_taken(const struct server_options *options)
+static int64_t least_taken(const struct server_options *options)
 {
     uint64_t bytes =
         (uint64_t)options->min_rate_bytes * (uint64_t)options->client_timeout_ms / 1000;
-    return bytes < 1 ? 1 : bytes > INT32_MAX ? INT32_MAX : (int)bytes;
+    return bytes < 1 ? 1 : (int64_t)bytes;
 }
 
-/* The kernel tells of room when about a third of its buffer is free. A reader that is slower than
- * that in the time it has, but not slower than it may be, goes on. */
+/* The kernel tells of room when about a third of its buffer is free, so what could be sent
+ * meanwhile does not say what was taken. When nobody can tell, the reader has the doubt. */
 void stream_on_deadline(struct client *client)
 {
-    int taken = client->unread_bytes - unread_bytes(client);
-    if (taken >= least_taken(&client->server->options))
+    int64_t taken;
+    if (client->exchange->out.len == 0) /* the next time that bytes wait is another stretch */
+        return;
+    if (!ask_taken(client, &taken) ||
+        taken - client->taken >= least_taken(&client->server->options))
         begin_waiting(client);
     else
         stream_break(client->exchange);

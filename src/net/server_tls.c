@@ -21,8 +21,10 @@ static ssize_t io_read(void *ctx, void *bytes, size_t len)
 
 static ssize_t io_write(void *ctx, const void *bytes, size_t len)
 {
-    const struct client *client = ctx;
-    return sendto(client->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+    struct client *client = ctx;
+    ssize_t n = sendto(client->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+    client->sent += n > 0 ? n : 0;
+    return n;
 }
 
 static const struct tls_io io = {.read = io_read, .write = io_write};

@@ -3,6 +3,7 @@
 // in tests/unit/ops/test_sandbox.c), what it can still do, and reloads that would need more.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, test } from 'node:test';
@@ -88,6 +89,43 @@ describe('the sandbox', () => {
         await stage.start({ routes: [{ resource: RESOURCE, upstream }] });
         assert.equal((await stage.ask()).status, 200);
     });
+
+    // The kernel is asked what a reader has not taken, which the filter of system calls has to let pass.
+    stageTest(
+        'knows slow readers from those that read nothing',
+        locked,
+        { start: false },
+        async (stage) => {
+            const BIG = 256 * 1024 * 1024;
+            const block = Buffer.alloc(1024 * 1024);
+            stage.upstream.respond = async (request, link) => {
+                await link.send(`HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nContent-Length: ${BIG}\r\n\r\n`);
+                for (let sent = 0; sent < BIG && !link.socket.destroyed; sent += block.length)
+                    await link.send(block);
+            };
+            await stage.start({ limits: { client_timeout: '1s', min_rate: '16KiB' } });
+            const sockets = [0, 1].map(() => net.connect(stage.gate.port, '127.0.0.1'));
+            const [reader] = sockets;
+            const open = async () => (await stage.metrics()).sum('portcullis_open_streams');
+            let reading;
+            try {
+                for (const socket of sockets) {
+                    socket.on('error', () => {}).pause();
+                    socket.write(stage.request());
+                }
+                await eventually(async () => (await open()) === 2, 'both are streams');
+                reading = setInterval(() => reader.read(64 * 1024) ?? reader.read(), 100);
+                await eventually(async () => (await open()) === 1, 'one is cut off');
+                await new Promise((resolve) => setTimeout(resolve, 3500)); // three times its time
+                assert.equal(await open(), 1, 'the one that reads is still there');
+                assert.equal(reader.readableEnded, false);
+            } finally {
+                clearInterval(reading);
+                for (const socket of sockets) socket.destroy();
+            }
+            assert.equal(event(stage, 'readers_unmeasured'), undefined);
+        },
+    );
 
     stageTest('keeps the limit of descriptors raised', {}, { prelude: 'ulimit -S -n 200' }, async (stage) => {
         const limits = fs.readFileSync(`/proc/${stage.gate.pid}/limits`, 'utf8');

@@ -21,6 +21,7 @@ struct story {
     struct exchange *exchange;
     bool waits; /* before the body */
     bool complete;
+    bool full; /* the writer was told to wait */
     bool gone;
     bool ended;
 };
@@ -120,8 +121,10 @@ static void on_too_large(void *ctx, struct exchange *exchange, struct reply *ret
 
 static void on_drained(void *ctx, struct exchange *exchange)
 {
+    struct story *story = exchange_user(exchange);
     (void)ctx;
-    note(exchange_user(exchange), "drained");
+    story->full = false;
+    note(story, "drained");
 }
 
 static void on_end(void *ctx, struct exchange *exchange)
@@ -901,6 +904,130 @@ static void exchange_stream_cuts_a_reader_below_the_least_rate(void **state)
     }
 }
 
+/* Writes until the writer is told to wait, and again whenever the kernel takes more. */
+static void fill(struct world *w)
+{
+    static char bytes[65536];
+    struct story *story = &w->stories[w->n_stories - 1];
+    for (int64_t end = wire_real_ms() + 30; wire_real_ms() < end && !story->gone;) {
+        while (!story->full && !story->gone)
+            story->full = !exchange_stream_write(story->exchange, str_make(bytes, sizeof(bytes)));
+        spin_once(&w->spin);
+    }
+}
+
+/* A stream whose every byte waits in the end, over a kernel's buffer of SEND_BUFFER. */
+static struct exchange *begin_full_stream(struct world *w, size_t min_rate_bytes, int send_buffer,
+                                          int *ret_fd)
+{
+    w->server = server_free(w->server);
+    w->min_rate_bytes = min_rate_bytes;
+    open_server(w, 10);
+    /* which those that are accepted inherit */
+    assert_int_equal(
+        setsockopt(w->listen_fd, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof(send_buffer)), 0);
+    *ret_fd = connect_with_small_segments(w);
+    struct exchange *exchange = begin_stream(w, w->n_stories + 1, -1);
+    fill(w);
+    return exchange;
+}
+
+static void end_stream(struct world *w, struct exchange *exchange, int fd)
+{
+    const struct story *story = &w->stories[w->n_stories - 1];
+    if (!story->gone)
+        exchange_stream_end(exchange, false);
+    SPIN_UNTIL(&w->spin, story->ended);
+    (void)close(fd);
+}
+
+/* Bytes go out all the time, as the kernel has room again and again: they are counted, too. */
+static void exchange_stream_counts_what_is_taken_while_bytes_go_out(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        const char *why;
+        int send_buffer;
+        size_t read; /* in each sixth of TIMEOUT_MS; the rate is 4096 a second */
+        bool stays;
+    } rows[] = {
+        {"an eighth of the rate", 16384, 2560, false},
+        {"a half", 16384, 10240, false},
+        {"one and a half", 16384, 30720, true},
+        {"a half, large buffer", 65536, 10240, false},
+        {"more, large buffer", 65536, 30720, true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        int fd;
+        struct exchange *exchange = begin_full_stream(w, 4096, rows[i].send_buffer, &fd);
+        for (int part = 0; part < 18 && !w->stories[i].gone; part++) {
+            read_some(w, fd, rows[i].read);
+            fill(w);
+            test_clock_skip_ms(TIMEOUT_MS / 6);
+            spin_for(&w->spin, 3);
+        }
+        if (w->stories[i].gone == rows[i].stays)
+            fail_msg("%s", rows[i].why);
+        end_stream(w, exchange, fd);
+    }
+}
+
+/* The kernel takes all that waited whenever it has much room; the reader is no quicker for that. */
+static void exchange_stream_is_not_deceived_by_a_large_buffer(void **state)
+{
+    struct world *w = *state;
+    int fd;
+    struct exchange *exchange = begin_full_stream(w, 65536, 1024 * 1024, &fd);
+    test_clock_skip_ms(TIMEOUT_MS / 3 * 2);
+    read_some(w, fd, 1024 * 1024); /* half of what the rate asks for in all of TIMEOUT_MS */
+    fill(w);
+    test_clock_skip_ms(TIMEOUT_MS / 3 - 1);
+    spin_for(&w->spin, 3);
+    assert_false(w->stories[0].gone);
+    test_clock_skip_ms(1);
+    spin_for(&w->spin, 3);
+    assert_true(w->stories[0].gone);
+    end_stream(w, exchange, fd);
+}
+
+/* Reads until nothing more comes. */
+static void read_all(struct world *w, int fd)
+{
+    for (int64_t end = wire_real_ms() + 100; wire_real_ms() < end; spin_once(&w->spin)) {
+        static char waste[65536];
+        while (recv(fd, waste, sizeof(waste), MSG_DONTWAIT) > 0)
+            end = wire_real_ms() + 100;
+    }
+}
+
+/* It waited for us: what it could not take while there was nothing is not held against it. */
+static void exchange_stream_begins_anew_with_a_reader_that_has_caught_up(void **state)
+{
+    struct world *w = *state;
+    int fd;
+    struct exchange *exchange = begin_full_stream(w, 1024 * 1024, 16384, &fd);
+    test_clock_skip_ms(1000);
+    read_all(w, fd);
+    test_clock_skip_ms(TIMEOUT_MS - 1001);
+    spin_for(&w->spin, 3);
+    fill(w);
+    test_clock_skip_ms(1);
+    spin_for(&w->spin, 3);
+    assert_false(w->stories[0].gone);
+    /* an hour without anything to take, once the deadline has passed over nothing */
+    read_all(w, fd);
+    test_clock_skip_ms(3600000);
+    spin_for(&w->spin, 3);
+    fill(w);
+    test_clock_skip_ms(TIMEOUT_MS - 1);
+    spin_for(&w->spin, 3);
+    assert_false(w->stories[0].gone);
+    test_clock_skip_ms(1);
+    spin_for(&w->spin, 3);
+    assert_true(w->stories[0].gone);
+    end_stream(w, exchange, fd);
+}
+
 /* ---- a client that leaves ---- */
 
 static void server_tells_gone_and_end_when_the_client_leaves(void **state)
@@ -1431,6 +1558,9 @@ int main(void)
         TEST(exchange_stream_ends_with_a_reader_that_takes_nothing),
         TEST(exchange_stream_has_no_deadline_while_nothing_waits),
         TEST(exchange_stream_cuts_a_reader_below_the_least_rate),
+        TEST(exchange_stream_counts_what_is_taken_while_bytes_go_out),
+        TEST(exchange_stream_is_not_deceived_by_a_large_buffer),
+        TEST(exchange_stream_begins_anew_with_a_reader_that_has_caught_up),
         TEST(server_tells_gone_and_end_when_the_client_leaves),
         TEST(exchange_takes_answers_for_a_client_that_left),
         TEST(server_sees_a_client_that_leaves_with_its_last_bytes),

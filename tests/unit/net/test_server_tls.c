@@ -455,6 +455,65 @@ static void server_waits_for_slow_readers_of_tls_streams(void **state)
     buf_free(&piece);
 }
 
+/* A stream as full as it gets, over small buffers and segments; 4096 bytes a second are asked for.
+ */
+static struct peer *open_full_stream(struct stage *s, struct exchange **ret_exchange)
+{
+    static const int segment = 1448;
+    static const int room = 16384;
+    (void)server_free(s->w.server);
+    (void)close(s->w.listen_fd);
+    s->w.min_rate_bytes = 4096;
+    start_server_with(&s->w, s->context, 250);
+    assert_int_equal(setsockopt(s->w.listen_fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment)),
+                     0);
+    assert_int_equal(setsockopt(s->w.listen_fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)), 0);
+    struct peer *peer = dial(s);
+    assert_int_equal(setsockopt(peer->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room)), 0);
+    SPIN_UNTIL(&s->w.spin, SSL_do_handshake(peer->ssl) == 1);
+    say_text(s, peer, GET("/parked"));
+    *ret_exchange = take_parked(&s->w);
+    assert_int_equal(exchange_stream(*ret_exchange, 200, NULL, 0, -1), 0);
+    s->w.n_drained = 1;
+    return peer;
+}
+
+/* What is sent and what the kernel holds are bytes of records: they are compared with each other.
+ */
+static void server_knows_what_readers_of_tls_streams_take(void **state)
+{
+    struct stage *s = *state;
+    static char bytes[65536];
+    static const struct {
+        size_t read; /* in each sixth of 30 s */
+        bool stays;
+    } rows[] = {{10240, false}, {30720, true}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct exchange *exchange;
+        struct peer *peer = open_full_stream(s, &exchange);
+        s->w.n_gone = 0;
+        for (int part = 0; part < 18 && s->w.n_gone == 0; part++) {
+            for (int64_t end = wire_real_ms() + 30; wire_real_ms() < end && s->w.n_gone == 0;) {
+                while (s->w.n_drained > 0 && s->w.n_gone == 0)
+                    s->w.n_drained = exchange_stream_write(exchange, str_make(bytes, 65536));
+                spin_once(&s->w.spin);
+            }
+            buf_clear(&peer->in);
+            int64_t end = wire_real_ms() + WIRE_PATIENCE_MS;
+            while (peer->in.len < rows[i].read && wire_real_ms() < end) {
+                take(peer, rows[i].read - peer->in.len);
+                spin_once(&s->w.spin);
+            }
+            spin_for(&s->w.spin, 20);
+            test_clock_skip_ms(30000 / 6);
+            spin_for(&s->w.spin, 3);
+        }
+        assert_int_equal(s->w.n_gone == 0, rows[i].stays);
+        hang_up(peer);
+        SPIN_UNTIL(&s->w.spin, server_is_idle(s->w.server));
+    }
+}
+
 static void server_never_announces_the_end_of_a_broken_tls_stream(void **state)
 {
     struct stage *s = *state;
@@ -697,6 +756,7 @@ int main(void)
         TEST(server_notices_a_tls_client_that_left),
         TEST(server_streams_over_tls_and_takes_the_connection_back),
         TEST(server_waits_for_slow_readers_of_tls_streams),
+        TEST(server_knows_what_readers_of_tls_streams_take),
         TEST(server_never_announces_the_end_of_a_broken_tls_stream),
         TEST(server_cuts_a_tls_stream_whose_reader_takes_nothing),
         TEST(server_ends_handshakes_at_their_deadline),

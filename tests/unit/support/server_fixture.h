@@ -16,6 +16,7 @@ struct world {
     struct loop *loop;
     struct server *server;
     struct spin spin;
+    size_t min_rate_bytes; /* of a server that is started */
     int listen_fd;
     uint16_t port;
     struct exchange *parked[SERVER_FIXTURE_MANY];
@@ -136,6 +137,7 @@ static inline void start_server_with(struct world *w, struct tls_context *tls,
                                                      .ctx = w,
                                                      .header_bytes = SERVER_FIXTURE_HEADER_BYTES,
                                                      .max_connections = max_connections,
+                                                     .min_rate_bytes = w->min_rate_bytes,
                                                      .client_timeout_ms = 30000});
     assert_non_null(w->server);
     assert_int_equal(server_listen(w->server, w->listen_fd, tls), 0);
