@@ -3,6 +3,7 @@
 #ifndef GATE_FLEET_H
 #define GATE_FLEET_H
 
+#include "net/inherit.h"
 #include "ops/notify.h"
 #include "policy/config.h"
 
@@ -10,7 +11,9 @@ struct fleet_options {
     const char *policy_path; /* read again on SIGHUP */
     struct config *config;   /* a reference is taken */
     struct config_sources sources;
-    struct service service; /* the service manager, if there is one */
+    struct service service;         /* the service manager, if there is one */
+    struct inherited_set inherited; /* its sockets: handed over */
+    int inherit_fault;              /* of inherit_take(): it does not start, and says why */
 };
 
 /* Serves until SIGTERM or SIGINT. Before it returns every thread has ended. 0, or -errno when it

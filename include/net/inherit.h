@@ -2,7 +2,8 @@
 /* Listening sockets that a service manager opened for us (systemd's sd_listen_fds(3)).
  *
  * They are the descriptors from 3 on; $LISTEN_FDS says how many, $LISTEN_PID for which process, and
- * $LISTEN_FDNAMES how they are called, colons between the names. Taken once, at the start. */
+ * $LISTEN_FDNAMES how they are called, colons between the names. Taken once, and first of all: a
+ * descriptor that was opened before would be taken for one of them. */
 #ifndef NET_INHERIT_H
 #define NET_INHERIT_H
 
@@ -18,7 +19,8 @@
 #define INHERIT_FIRST_FD 3     /* SD_LISTEN_FDS_START */
 
 struct inherited {
-    int fd; /* -1: given away */
+    int fd;       /* -1: given away */
+    bool is_open; /* false: the number may have become somebody else's by now */
     char name[INHERIT_NAME_BYTES];
     struct sockaddr_storage addr; /* what it is bound to */
     socklen_t addr_len;

@@ -65,6 +65,8 @@ void *reserve_calloc(size_t n, size_t size)
 
 void *reserve_realloc(void *old, size_t size)
 {
+    if (size == 0) /* realloc() would free OLD and give NULL, as if memory were short */
+        size = 1;
     void *memory = is_slot(old) ? malloc(size) : realloc(old, size);
     if (memory != NULL && !is_slot(old))
         return memory;

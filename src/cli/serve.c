@@ -1,11 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/footprint.h"
 #include "base/json.h"
 #include "cli/cli.h"
 #include "gate/fleet.h"
+
+/* Before anything is opened: if $LISTEN_FDS counts too many, or a wrapper has closed one, its
+ * number would become that of a descriptor of ours. */
+static int take_sockets(const struct service *service, struct inherited_set *ret_sockets)
+{
+    return inherit_take(&(struct inherit_source){.pid = service->listen_pid,
+                                                 .fds = service->listen_fds,
+                                                 .names = service->listen_names,
+                                                 .first_fd = INHERIT_FIRST_FD},
+                        getpid(), ret_sockets);
+}
 
 static int run(int argc, char **argv)
 {
@@ -15,19 +27,26 @@ static int run(int argc, char **argv)
     if (status >= 0)
         return status;
     struct service service = service_take();
+    struct inherited_set inherited;
+    int inherit_fault = take_sockets(&service, &inherited);
     json_wipe_what_is_freed();
     if (footprint_begin() < 0) {
         (void)fprintf(stderr, "portcullis: out of memory\n");
+        inherit_free(&inherited);
         return CLI_FAILURE;
     }
     int r = cli_load_policy(path, &config);
-    if (r < 0)
+    if (r < 0) {
+        inherit_free(&inherited);
         return r == -ENOMEM ? CLI_FAILURE : CLI_USAGE;
+    }
     r = fleet_run(&(struct fleet_options){
         .policy_path = path,
         .config = config,
         .sources = config_sources_system(),
         .service = service,
+        .inherited = inherited,
+        .inherit_fault = inherit_fault,
     });
     (void)config_unref(config);
     return r == 0 ? CLI_OK : CLI_FAILURE;

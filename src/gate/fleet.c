@@ -297,7 +297,7 @@ static int start(struct fleet *fleet)
     fleet_service_open(fleet);
     int r = open_signals(fleet);
     if (r == 0)
-        r = fleet_inherit(fleet);
+        r = fleet_check_inherited(fleet);
     if (r == 0)
         r = fleet_open_listeners(fleet);
     if (r == 0)
@@ -388,6 +388,7 @@ int fleet_run(const struct fleet_options *options)
         .log = fleet_make_log(config_get(options->config), &options->service),
         .log_fd = STDERR_FILENO,
         .start_config = config_ref(options->config),
+        .inherited = options->inherited,
         .signal_fd = -1,
         .admin_socket = {.fd = -1},
         .notify = {.fd = -1},

@@ -86,7 +86,8 @@ struct fleet {
 };
 
 /* fleet_listen.c */
-int fleet_inherit(struct fleet *fleet);
+/* What the service manager gave us could be understood. */
+int fleet_check_inherited(struct fleet *fleet);
 /* KEY is that of the policy. What went wrong is in the log. */
 int fleet_open_socket(struct fleet *fleet, const struct listen_address *address, const char *key,
                       struct listen_socket *ret);

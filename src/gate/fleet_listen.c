@@ -16,14 +16,9 @@ static void say_failed(struct fleet *fleet, const struct listen_address *address
         LOG_CSTR("key", key), LOG_STR("address", address->text), LOG_CSTR("reason", reason));
 }
 
-int fleet_inherit(struct fleet *fleet)
+int fleet_check_inherited(struct fleet *fleet)
 {
-    const struct service *service = &fleet->options.service;
-    int r = inherit_take(&(struct inherit_source){.pid = service->listen_pid,
-                                                  .fds = service->listen_fds,
-                                                  .names = service->listen_names,
-                                                  .first_fd = INHERIT_FIRST_FD},
-                         getpid(), &fleet->inherited);
+    int r = fleet->options.inherit_fault;
     if (r < 0)
         LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_ERROR, "listen_failed",
             LOG_CSTR("key", "LISTEN_FDS"), LOG_CSTR("reason", strerrordesc_np(-r)));

@@ -156,7 +156,9 @@ int fleet_service_started(struct fleet *fleet)
 
 void fleet_service_reloading(struct fleet *fleet)
 {
-    notify_reloading(&fleet->notify, loop_clock(fleet->loop)->mono_us);
+    /* Not the loop's clock: of two signals in one turn the second came after it was read. */
+    const struct clock now = clock_read();
+    notify_reloading(&fleet->notify, now.mono_us);
 }
 
 void fleet_service_reloaded(struct fleet *fleet, bool ok)

@@ -47,7 +47,8 @@ static void look_at(int fd, struct str name, struct inherited *ret)
 {
     *ret = (struct inherited){.fd = fd, .addr_len = sizeof(ret->addr)};
     (void)snprintf(ret->name, sizeof(ret->name), "%.*s", STR_ARG(name));
-    if (set_flags(fd) < 0) {
+    ret->is_open = set_flags(fd) == 0;
+    if (!ret->is_open) {
         ret->flaw = "is not open";
         return;
     }
@@ -91,7 +92,7 @@ int inherit_take(const struct inherit_source *source, pid_t self, struct inherit
 void inherit_free(struct inherited_set *set)
 {
     for (size_t i = 0; i < set->n; i++)
-        if (set->items[i].fd >= 0)
+        if (set->items[i].fd >= 0 && set->items[i].is_open)
             (void)close(set->items[i].fd);
     free(set->items);
     *set = (struct inherited_set){0};

@@ -103,6 +103,31 @@ describe('a service manager is told', () => {
             },
         );
 
+    const crowd = (stage) =>
+        Array.from({ length: 300 }, (_, i) => ({
+            resource: `https://mcp.example.com/r${i}`,
+            upstream: stage.upstreamUrl,
+        }));
+    service(
+        'of a reload with a time that is later than the signal, also of one during a reload',
+        { more: async (stage) => ({ ...(await ephemeral()), routes: crowd(stage) }) },
+        async (manager) => {
+            await manager.ready();
+            for (let round = 0; round < 3; round++) {
+                let sentUs;
+                for (let i = 0; i < 20; i++) {
+                    sentUs = Number(process.hrtime.bigint() / 1000n);
+                    process.kill(manager.pid, 'SIGHUP');
+                    await sleep(2);
+                }
+                await manager.told(
+                    ({ MONOTONIC_USEC }) => Number(MONOTONIC_USEC) >= sentUs,
+                    `a reload since ${sentUs}`,
+                );
+            }
+        },
+    );
+
     service(
         'whose keys it waits for, and that it serves all the same',
         {
@@ -270,6 +295,20 @@ describe('inherited sockets', () => {
             assert.equal(line.name, 'forgotten');
             assert.equal(line.address, `127.0.0.1:${manager.events[0].ports[0]}`);
             assert.equal(line.level, 'warn');
+        },
+    );
+
+    service(
+        'may be fewer than it is told: what it opens itself is never taken for one of them',
+        { more: ephemeral, with: { listen: [{}], names: 'forgotten', count: 40 } },
+        async (manager, stage) => {
+            const { listen } = JSON.parse(fs.readFileSync(manager.policyFile));
+            await manager.ready();
+            const unused = manager.log.filter(({ event }) => event === 'inherited_socket_unused');
+            assert.equal(unused.length, 40);
+            assert.ok(unused.slice(1).every(({ reason }) => reason === 'is not open'));
+            assert.equal(await askAt(stage, Number(listen.slice(10))), 200);
+            assert.equal(await manager.stop(), 0);
         },
     );
 

@@ -8,6 +8,7 @@ beats, gives standard error a socket as the journal does, and starts the service
   command    the service and its arguments
   listen     [{"port": 0 or PORT} or {"path": PATH}, with "listen": false: only bound], in order
   names      $LISTEN_FDNAMES
+  count      $LISTEN_FDS is this instead of their number
   folder     where the notification socket is made; "@" in front: in the abstract name space
   watchdog   $WATCHDOG_USEC
   journal    standard error is a socket, and $JOURNAL_STREAM names it
@@ -54,7 +55,7 @@ def environment(options, notify_path, n_sockets, stderr):
     env = dict(os.environ, NOTIFY_SOCKET=notify_path, **options.get("env", {}))
     pid = str(options.get("pid", os.getpid()))
     if n_sockets > 0:
-        env.update(LISTEN_PID=pid, LISTEN_FDS=str(n_sockets))
+        env.update(LISTEN_PID=pid, LISTEN_FDS=str(options.get("count", n_sockets)))
         if "names" in options:
             env["LISTEN_FDNAMES"] = options["names"]
     if "watchdog" in options:

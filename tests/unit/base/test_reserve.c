@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/reserve.h"
 
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -125,12 +126,24 @@ static void reserve_is_malloc_while_there_is_memory(void **state)
     reserve_free(NULL);
 }
 
+static void reserve_realloc_to_nothing_frees_nothing_twice(void **state)
+{
+    (void)state;
+    char *text = reserve_strdup("a");
+    assert_non_null(text);
+    char *empty = reserve_realloc(text, 0);
+    assert_non_null(empty);
+    assert_true(malloc_usable_size(empty) > 0); /* not one of the reserve */
+    reserve_free(empty);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reserve_lends_small_blocks_when_malloc_fails),
         cmocka_unit_test(reserve_realloc_keeps_what_was_there),
         cmocka_unit_test(reserve_is_malloc_while_there_is_memory),
+        cmocka_unit_test(reserve_realloc_to_nothing_frees_nothing_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -169,12 +169,25 @@ static void inherit_take_reads_the_environment_strictly(void **state)
     }
 }
 
+static void inherit_free_leaves_what_came_to_a_number_that_was_not_open(void **state)
+{
+    (void)state;
+    struct inherited_set set;
+    const struct inherit_source from = source("1", NULL);
+    assert_int_equal(inherit_take(&from, SELF, &set), 0);
+    assert_string_equal(set.items[0].flaw, "is not open");
+    put(0, open("/dev/null", O_RDONLY));
+    inherit_free(&set);
+    assert_int_equal(close(FIRST), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inherit_take_looks_at_every_socket),
         cmocka_unit_test(inherit_finds_by_address_by_name_and_by_number),
         cmocka_unit_test(inherit_take_reads_the_environment_strictly),
+        cmocka_unit_test(inherit_free_leaves_what_came_to_a_number_that_was_not_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
