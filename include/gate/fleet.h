@@ -9,7 +9,7 @@
 
 struct fleet_options {
     const char *policy_path; /* read again on SIGHUP */
-    struct config *config;   /* a reference is taken */
+    struct config *config;   /* handed over */
     struct config_sources sources;
     struct service service;         /* the service manager, if there is one */
     struct inherited_set inherited; /* its sockets: handed over */

@@ -65,9 +65,10 @@ struct worker {
     struct buf audit_record;   /* the one that is being written */
     struct log_stamp audit_stamp;
     struct log log;
-    struct timer log_timer;       /* for lines that wait */
-    struct config *start_config;  /* whose addresses LISTEN_FDS are, in its order */
-    int *listen_fds;              /* not ours, but the list */
+    struct timer log_timer;               /* for lines that wait */
+    const struct listen_address *listens; /* the fleet's; their TLS is its own matter */
+    int *listen_fds;                      /* one for each; not ours, but the list */
+    size_t n_listens;
     int64_t handshake_log_due_ms; /* failed handshakes are told once a second */
     uint64_t handshakes_untold;
     struct rng rng;
@@ -104,8 +105,10 @@ struct worker_options {
     struct limits *limits; /* outlives the worker */
     struct audit *audit;   /* NULL: off; outlives the worker */
     struct trace_room *trace_room;
-    struct log log;        /* this worker's own */
-    const int *listen_fds; /* one for each address of the snapshot's policy; stay the caller's */
+    struct log log;                       /* this worker's own */
+    const struct listen_address *listens; /* outlive the worker, and keep their texts */
+    const int *listen_fds;                /* one for each; stay the caller's */
+    size_t n_listens;
     uint32_t max_connections;
     struct worker_letters letters;
 };

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/footprint.h"
 #include "base/json.h"
 #include "cli/cli.h"
@@ -42,13 +43,12 @@ static int run(int argc, char **argv)
     }
     r = fleet_run(&(struct fleet_options){
         .policy_path = path,
-        .config = config,
+        .config = TAKE(config),
         .sources = config_sources_system(),
         .service = service,
         .inherited = inherited,
         .inherit_fault = inherit_fault,
     });
-    (void)config_unref(config);
     return r == 0 ? CLI_OK : CLI_FAILURE;
 }
 

@@ -193,13 +193,13 @@ static void on_audit_timer(struct timer *timer)
 
 static int open_audit(struct fleet *fleet)
 {
-    const struct audit_config *audit = &config_get(fleet->start_config)->audit;
-    if (!str_is_set(audit->file))
+    const struct str file = fleet->start.audit_file;
+    if (!str_is_set(file))
         return 0;
-    int r = audit_open(audit->file.ptr, &fleet->audit);
+    int r = audit_open(file.ptr, &fleet->audit);
     if (r < 0) {
         LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_ERROR, "audit_open_failed",
-            LOG_CSTR("key", "audit.file"), LOG_STR("file", audit->file),
+            LOG_CSTR("key", "audit.file"), LOG_STR("file", file),
             LOG_CSTR("reason", audit_fault_text(r)));
         return r;
     }
@@ -220,7 +220,7 @@ static uint32_t connections_per_worker(const struct config_data *data, uint64_t 
 
 static int start_workers(struct fleet *fleet)
 {
-    const struct config_data *data = config_get(fleet->start_config);
+    const struct config_data *data = config_get(fleet->options.config);
     int listen_fds[CONFIG_MAX_LISTENS];
     for (size_t i = 0; i < fleet->n_listens; i++)
         listen_fds[i] = fleet->listens[i].fd;
@@ -244,7 +244,9 @@ static int start_workers(struct fleet *fleet)
                                                     .audit = fleet->audit,
                                                     .trace_room = &fleet->trace_room,
                                                     .log = log,
+                                                    .listens = fleet->start.listens,
                                                     .listen_fds = listen_fds,
+                                                    .n_listens = fleet->n_listens,
                                                     .max_connections = connections,
                                                     .letters = {.want_keys = on_want_keys,
                                                                 .spans = fleet_on_spans,
@@ -266,7 +268,7 @@ static int start_workers(struct fleet *fleet)
 
 static void say_started(struct fleet *fleet)
 {
-    const struct config_data *data = config_get(fleet->start_config);
+    const struct config_data *data = config_get(fleet->options.config);
     const struct clock *clock = loop_clock(fleet->loop);
     LOG(&fleet->log, clock, LOG_LEVEL_INFO, "started", LOG_CSTR("version", PORTCULLIS_VERSION),
         LOG_INT("pid", getpid()), LOG_INT("workers", data->workers),
@@ -295,7 +297,9 @@ static int start(struct fleet *fleet)
         return -ENOMEM;
     fleet->nofile = listen_raise_nofile(); /* later it may not be raised */
     fleet_service_open(fleet);
-    int r = open_signals(fleet);
+    int r = fleet_start_keep(&fleet->start, config_get(fleet->options.config));
+    if (r == 0)
+        r = open_signals(fleet);
     if (r == 0)
         r = fleet_check_inherited(fleet);
     if (r == 0)
@@ -328,6 +332,7 @@ static int start(struct fleet *fleet)
         say_started(fleet);
     if (r == 0) /* keys of the disk may be young enough */
         fleet_say_ready(fleet);
+    fleet->options.config = config_unref(fleet->options.config);
     return r;
 }
 
@@ -378,7 +383,8 @@ static void stop(struct fleet *fleet)
         (void)close(fleet->pagemap_fd);
     sandbox_plan_free(&fleet->sandbox);
     secret_wipe(fleet->session_key, sizeof(fleet->session_key));
-    (void)config_unref(fleet->start_config);
+    (void)config_unref(fleet->options.config);
+    fleet_start_forget(&fleet->start);
 }
 
 int fleet_run(const struct fleet_options *options)
@@ -387,7 +393,6 @@ int fleet_run(const struct fleet_options *options)
         .options = *options,
         .log = fleet_make_log(config_get(options->config), &options->service),
         .log_fd = STDERR_FILENO,
-        .start_config = config_ref(options->config),
         .inherited = options->inherited,
         .signal_fd = -1,
         .admin_socket = {.fd = -1},

@@ -31,7 +31,7 @@ static void answer_metrics(struct fleet *fleet, struct reply *reply)
 {
     struct metrics_issuer *issuers = calloc(fleet->n_keepers + 1, sizeof(*issuers));
     struct metrics_certificate *certificates =
-        calloc(config_get(fleet->start_config)->n_listens, sizeof(*certificates));
+        calloc(fleet->start.n_listens, sizeof(*certificates));
     if (issuers == NULL || certificates == NULL) {
         free(issuers);
         free(certificates);
@@ -152,10 +152,9 @@ static const struct server_handler handler = {
 
 int fleet_open_admin(struct fleet *fleet)
 {
-    const struct config_data *data = config_get(fleet->start_config);
-    if (!data->has_admin)
+    if (!fleet->start.has_admin)
         return 0;
-    int r = fleet_open_socket(fleet, &data->admin, "admin", &fleet->admin_socket);
+    int r = fleet_open_socket(fleet, &fleet->start.admin, "admin", &fleet->admin_socket);
     if (r < 0)
         return r;
     fleet->admin = server_new(fleet->loop, &(struct server_options){
@@ -172,5 +171,5 @@ int fleet_open_admin(struct fleet *fleet)
 void fleet_close_admin(struct fleet *fleet)
 {
     fleet->admin = server_free(fleet->admin);
-    fleet_close_socket(&fleet->admin_socket, &config_get(fleet->start_config)->admin);
+    fleet_close_socket(&fleet->admin_socket, &fleet->start.admin);
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private parts of the fleet: fleet.c (start, signals, drain), fleet_listen.c (listening sockets),
+/* Private parts of the fleet: fleet.c (start, signals, drain), fleet_start.c (what no
+ * reload changes), fleet_listen.c (listening sockets),
  * fleet_keys.c (keepers, snapshots, reload), fleet_tls.c (certificates), fleet_admin.c (/healthz,
  * /readyz, /metrics), fleet_sandbox.c (what it may still do), fleet_service.c (what the
  * service manager hears). */
 #ifndef GATE_FLEET_INT_H
 #define GATE_FLEET_INT_H
 
+#include "base/arena.h"
 #include "base/log.h"
 #include "gate/fleet.h"
 #include "gate/trace_export.h"
@@ -22,8 +24,30 @@ struct listen_socket {
     bool inherited;
 };
 
+/* What the process was started with; a policy that differs is told to need a restart. */
+struct fleet_start {
+    struct arena *arena; /* its strings and lists */
+    int fault;
+    /* TLS is a reference to the context that is in use; it changes with reloads, nothing else. */
+    struct listen_address *listens;
+    size_t n_listens;
+    struct listen_address admin;
+    bool has_admin;
+    unsigned workers;
+    struct limits_config limits; /* without the store */
+    bool log_format_set;
+    enum log_format log_format;
+    struct str log_file;
+    struct str audit_file;
+    struct str cache_dir;
+    struct str user;
+    bool no_sandbox;
+};
+
 struct fleet {
+    /* Its config until all is made from it, then NULL: the snapshot has the policy. */
     struct fleet_options options;
+    struct fleet_start start;
     struct log log;
     int log_fd; /* of the workers, and ours once all is started; that of log.file, or stderr */
     struct loop *loop;
@@ -36,7 +60,6 @@ struct fleet {
     struct jwks_keeper **keepers; /* one per issuer of the current config */
     size_t n_keepers;
     struct metrics_labels labels;
-    struct config *start_config;    /* what listeners and workers were made from */
     struct inherited_set inherited; /* what is left of it */
     struct listen_socket *listens;
     size_t n_listens;
@@ -84,6 +107,11 @@ struct fleet {
     uint64_t reloads_ok;
     uint64_t reloads_failed;
 };
+
+/* fleet_start.c */
+/* 0 or -ENOMEM; fleet_start_forget() in either case. */
+int fleet_start_keep(struct fleet_start *start, const struct config_data *data);
+void fleet_start_forget(struct fleet_start *start);
 
 /* fleet_listen.c */
 /* What the service manager gave us could be understood. */
@@ -149,6 +177,9 @@ void fleet_say_ready(struct fleet *fleet);
 bool fleet_has_all_keys(const struct fleet *fleet);
 
 /* fleet_tls.c */
+/* The policy has changed: so have the certificates of those addresses that it still has with TLS.
+ */
+void fleet_take_certificates(struct fleet *fleet);
 /* What new connections get now; RET has room for one of each address. Returns how many. */
 size_t fleet_certificates(const struct fleet *fleet, struct metrics_certificate *ret);
 /* The same, into the log. */

@@ -25,7 +25,7 @@ static void on_written(void *ctx, const char *name, int fault)
 
 int fleet_open_key_cache(struct fleet *fleet)
 {
-    const struct str dir = config_get(fleet->start_config)->jwks.cache_dir;
+    const struct str dir = fleet->start.cache_dir;
     const struct clock *clock = loop_clock(fleet->loop);
     if (!str_is_set(dir))
         return 0;

@@ -219,7 +219,7 @@ static bool same_listen(const struct listen_address *a, const struct listen_addr
            a->has_mode == b->has_mode && a->mode == b->mode;
 }
 
-static bool same_listens(const struct config_data *a, const struct config_data *b)
+static bool same_listens(const struct fleet_start *a, const struct config_data *b)
 {
     if (a->n_listens != b->n_listens)
         return false;
@@ -229,7 +229,7 @@ static bool same_listens(const struct config_data *a, const struct config_data *
     return true;
 }
 
-static bool same_admin(const struct config_data *a, const struct config_data *b)
+static bool same_admin(const struct fleet_start *a, const struct config_data *b)
 {
     return a->has_admin == b->has_admin && (!a->has_admin || str_eq(a->admin.text, b->admin.text));
 }
@@ -239,7 +239,7 @@ static bool same_text(struct str a, struct str b)
     return str_is_set(a) == str_is_set(b) && str_eq(a, b);
 }
 
-static bool same_log_format(const struct config_data *a, const struct config_data *b)
+static bool same_log_format(const struct fleet_start *a, const struct config_data *b)
 {
     return a->log_format_set == b->log_format_set && a->log_format == b->log_format;
 }
@@ -247,7 +247,7 @@ static bool same_log_format(const struct config_data *a, const struct config_dat
 /* What a running process cannot change. */
 static void warn_about_restart(struct fleet *fleet, const struct config_data *fresh)
 {
-    const struct config_data *used = config_get(fleet->start_config);
+    const struct fleet_start *used = &fleet->start;
     const struct limits_config *a = &used->limits;
     const struct limits_config *b = &fresh->limits;
     const struct {
@@ -264,7 +264,7 @@ static void warn_about_restart(struct fleet *fleet, const struct config_data *fr
         {a->min_rate_bytes == b->min_rate_bytes, "/limits/min_rate"},
         {same_log_format(used, fresh), "/log/format"},
         {same_text(used->log_file, fresh->log_file), "/log/file"},
-        {same_text(used->jwks.cache_dir, fresh->jwks.cache_dir), "/jwks/cache_dir"},
+        {same_text(used->cache_dir, fresh->jwks.cache_dir), "/jwks/cache_dir"},
         {same_text(used->user, fresh->user), "/user"},
         {used->no_sandbox == fresh->no_sandbox, "/insecure/no_sandbox"},
     };
@@ -283,11 +283,6 @@ static void log_findings(struct fleet *fleet, const struct diag *diag)
             error ? "policy_error" : "policy_warning", LOG_CSTR("pointer", finding->pointer),
             LOG_INT("line", finding->line), LOG_CSTR("text", finding->text));
     }
-}
-
-static bool same_audit_file(const struct config_data *a, const struct config_data *b)
-{
-    return same_text(a->audit.file, b->audit.file);
 }
 
 /* Going on with another file than the policy names, or with none, would be an audit that nobody
@@ -310,7 +305,7 @@ static int reload(struct fleet *fleet)
     int r = config_load(fleet->options.policy_path, &sources, &diag, &config);
     log_findings(fleet, &diag);
     diag_free(&diag);
-    if (r == 0 && !same_audit_file(config_get(fleet->start_config), config_get(config)))
+    if (r == 0 && !same_text(fleet->start.audit_file, config_get(config)->audit.file))
         r = refuse_audit_change(fleet);
     if (r == 0)
         r = fleet_check_sandbox(fleet, config_get(config));
@@ -328,6 +323,7 @@ static int reload(struct fleet *fleet)
     fleet->reloads_ok++;
     fleet->ready = false;
     fleet->log.level = fleet->snapshot->data->log_level;
+    fleet_take_certificates(fleet);
     warn_about_restart(fleet, fleet->snapshot->data);
     LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_INFO, "reloaded",
         LOG_INT("routes", fleet->snapshot->data->n_routes),

@@ -74,12 +74,12 @@ void fleet_close_socket(struct listen_socket *socket, const struct listen_addres
 
 int fleet_open_listeners(struct fleet *fleet)
 {
-    const struct config_data *data = config_get(fleet->start_config);
-    fleet->listens = calloc(data->n_listens, sizeof(*fleet->listens));
+    const struct fleet_start *start = &fleet->start;
+    fleet->listens = calloc(start->n_listens, sizeof(*fleet->listens));
     if (fleet->listens == NULL)
         return -ENOMEM;
-    for (size_t i = 0; i < data->n_listens; i++) {
-        int r = fleet_open_socket(fleet, &data->listens[i], "listen", &fleet->listens[i]);
+    for (size_t i = 0; i < start->n_listens; i++) {
+        int r = fleet_open_socket(fleet, &start->listens[i], "listen", &fleet->listens[i]);
         if (r < 0)
             return r;
         fleet->n_listens++;
@@ -89,9 +89,9 @@ int fleet_open_listeners(struct fleet *fleet)
 
 void fleet_close_listeners(struct fleet *fleet)
 {
-    const struct config_data *data = config_get(fleet->start_config);
+    const struct fleet_start *start = &fleet->start;
     for (size_t i = 0; i < fleet->n_listens; i++)
-        fleet_close_socket(&fleet->listens[i], &data->listens[i]);
+        fleet_close_socket(&fleet->listens[i], &start->listens[i]);
     fleet->n_listens = 0;
 }
 

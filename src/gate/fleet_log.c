@@ -33,7 +33,7 @@ static void say_fault(struct fleet *fleet, const char *event, struct str file, i
 
 int fleet_open_log(struct fleet *fleet)
 {
-    const struct str file = config_get(fleet->start_config)->log_file;
+    const struct str file = fleet->start.log_file;
     if (!str_is_set(file))
         return 0;
     int r = log_open_file(file.ptr, &fleet->log_fd);
@@ -52,7 +52,7 @@ void fleet_use_log(struct fleet *fleet)
 
 void fleet_reopen_log(struct fleet *fleet)
 {
-    const struct str file = config_get(fleet->start_config)->log_file;
+    const struct str file = fleet->start.log_file;
     if (fleet->log_fd == STDERR_FILENO)
         return;
     log_flush(&fleet->log); /* into the old file, as far as it is older */

@@ -84,18 +84,18 @@ static void plan_listener(struct sandbox_plan *plan, const struct listen_address
 
 static void plan_start(const struct fleet *fleet, struct sandbox_plan *plan)
 {
-    const struct config_data *data = config_get(fleet->start_config);
-    plan_policy(fleet, data, plan);
-    if (str_is_set(data->audit.file) && !str_eq(data->audit.file, STR("-")))
-        sandbox_plan_file(plan, data->audit.file.ptr, SANDBOX_WRITE, STR("/audit/file"));
-    if (str_is_set(data->log_file))
-        sandbox_plan_file(plan, data->log_file.ptr, SANDBOX_WRITE, STR("/log/file"));
-    if (str_is_set(data->jwks.cache_dir))
-        sandbox_plan_tree(plan, data->jwks.cache_dir.ptr, SANDBOX_WRITE, STR("/jwks/cache_dir"));
+    const struct fleet_start *start = &fleet->start;
+    plan_policy(fleet, config_get(fleet->options.config), plan);
+    if (str_is_set(start->audit_file) && !str_eq(start->audit_file, STR("-")))
+        sandbox_plan_file(plan, start->audit_file.ptr, SANDBOX_WRITE, STR("/audit/file"));
+    if (str_is_set(start->log_file))
+        sandbox_plan_file(plan, start->log_file.ptr, SANDBOX_WRITE, STR("/log/file"));
+    if (str_is_set(start->cache_dir))
+        sandbox_plan_tree(plan, start->cache_dir.ptr, SANDBOX_WRITE, STR("/jwks/cache_dir"));
     for (size_t i = 0; i < fleet->n_listens; i++)
-        plan_listener(plan, &data->listens[i], &fleet->listens[i]);
-    if (data->has_admin)
-        plan_listener(plan, &data->admin, &fleet->admin_socket);
+        plan_listener(plan, &start->listens[i], &fleet->listens[i]);
+    if (start->has_admin)
+        plan_listener(plan, &start->admin, &fleet->admin_socket);
 }
 
 /* ---- the words ---- */
@@ -159,7 +159,7 @@ static void check_readable(struct fleet *fleet, const char *path)
 
 static void check_files(struct fleet *fleet)
 {
-    const struct config_data *data = config_get(fleet->start_config);
+    const struct config_data *data = config_get(fleet->options.config);
     check_readable(fleet, fleet->options.policy_path);
     for (const struct config_file *file = data->files; file != NULL; file = file->next)
         check_readable(fleet, file->path.ptr);
@@ -170,7 +170,7 @@ static void check_files(struct fleet *fleet)
 /* As with nginx, only root can become somebody else; for all others the key does nothing. */
 static int find_user(struct fleet *fleet, struct sandbox_user *ret_user)
 {
-    const struct str user = config_get(fleet->start_config)->user;
+    const struct str user = fleet->start.user;
     const struct clock *clock = loop_clock(fleet->loop);
     if (geteuid() != 0) {
         if (str_is_set(user))
@@ -197,7 +197,7 @@ int fleet_lock_up(struct fleet *fleet)
     int r = find_user(fleet, &user);
     if (r < 0)
         return r;
-    if (config_get(fleet->start_config)->no_sandbox) {
+    if (fleet->start.no_sandbox) {
         r = sandbox_become(&user);
     } else {
         plan_start(fleet, &fleet->sandbox);

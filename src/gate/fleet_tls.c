@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The certificates that are in use, for people and for the metrics. Workers take them from the
- * snapshot (worker.c). */
+ * snapshot, by the same rule (worker.c). */
 #include <stdlib.h>
 #include <time.h>
 
@@ -9,18 +9,29 @@
 
 #define DATE_LEN 32
 
+/* An address that the policy lacks now, or has without TLS, goes on with what it had. */
+void fleet_take_certificates(struct fleet *fleet)
+{
+    for (size_t i = 0; i < fleet->start.n_listens; i++) {
+        struct listen_address *listen = &fleet->start.listens[i];
+        struct tls_context *fresh = config_tls_of(fleet->snapshot->data, listen->text);
+        if (listen->tls == NULL || fresh == NULL)
+            continue;
+        (void)tls_context_unref(listen->tls);
+        listen->tls = tls_context_ref(fresh);
+    }
+}
+
 size_t fleet_certificates(const struct fleet *fleet, struct metrics_certificate *ret)
 {
-    const struct config_data *start = config_get(fleet->start_config);
     size_t n = 0;
-    for (size_t i = 0; i < start->n_listens; i++) {
-        const struct listen_address *listen = &start->listens[i];
-        const struct tls_context *tls = config_tls_of(fleet->snapshot->data, listen->text);
+    for (size_t i = 0; i < fleet->start.n_listens; i++) {
+        const struct listen_address *listen = &fleet->start.listens[i];
         if (listen->tls == NULL)
             continue;
         ret[n++] = (struct metrics_certificate){
             .address = listen->text,
-            .expires_s = tls_context_validity(tls != NULL ? tls : listen->tls).until_s,
+            .expires_s = tls_context_validity(listen->tls).until_s,
         };
     }
     return n;
@@ -39,7 +50,7 @@ static void say(struct fleet *fleet, const struct metrics_certificate *certifica
 
 void fleet_say_certificates(struct fleet *fleet)
 {
-    size_t n = config_get(fleet->start_config)->n_listens;
+    size_t n = fleet->start.n_listens;
     struct metrics_certificate *certificates = calloc(n, sizeof(*certificates));
     if (certificates == NULL)
         return;

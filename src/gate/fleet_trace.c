@@ -54,7 +54,7 @@ int fleet_open_traces(struct fleet *fleet)
                                                                     .ctx = fleet});
     if (fleet->traces == NULL)
         return -ENOMEM;
-    fleet_configure_traces(fleet, fleet->start_config);
+    fleet_configure_traces(fleet, fleet->options.config);
     return 0;
 }
 

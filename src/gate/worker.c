@@ -74,9 +74,8 @@ static struct route_set *route_set_new(struct upstream_engine *engine, struct co
  * plain and TLS stays as it is until a restart; the fleet has said so. */
 static void take_certificates(struct worker *worker, const struct config_data *data)
 {
-    const struct config_data *start = config_get(worker->start_config);
-    for (size_t i = 0; i < start->n_listens; i++) {
-        struct tls_context *tls = config_tls_of(data, start->listens[i].text);
+    for (size_t i = 0; i < worker->n_listens; i++) {
+        struct tls_context *tls = config_tls_of(data, worker->listens[i].text);
         if (tls != NULL)
             server_set_tls(worker->server, worker->listen_fds[i], tls);
     }
@@ -84,15 +83,15 @@ static void take_certificates(struct worker *worker, const struct config_data *d
 
 static int open_listeners(struct worker *worker, const struct worker_options *options)
 {
-    worker->start_config = config_ref(options->snapshot->config);
-    const struct config_data *start = config_get(worker->start_config);
-    worker->listen_fds = calloc(start->n_listens, sizeof(int));
+    worker->listens = options->listens;
+    worker->n_listens = options->n_listens;
+    worker->listen_fds = calloc(options->n_listens, sizeof(int));
     if (worker->listen_fds == NULL)
         return -ENOMEM;
     int r = 0;
-    for (size_t i = 0; r == 0 && i < start->n_listens; i++) {
+    for (size_t i = 0; r == 0 && i < options->n_listens; i++) {
         worker->listen_fds[i] = options->listen_fds[i];
-        r = server_listen(worker->server, options->listen_fds[i], start->listens[i].tls);
+        r = server_listen(worker->server, options->listen_fds[i], options->listens[i].tls);
     }
     return r;
 }
@@ -450,7 +449,6 @@ void worker_free(struct worker *worker)
     worker->verifier = jws_verifier_free(worker->verifier);
     worker->hasher = hasher_free(worker->hasher);
     worker->snapshot = snapshot_unref(worker->snapshot);
-    worker->start_config = config_unref(worker->start_config);
     free(worker->listen_fds);
     worker->loop = loop_free(worker->loop);
     log_close(&worker->log);

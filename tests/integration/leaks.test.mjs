@@ -31,13 +31,14 @@ describe('leaks (T8)', () => {
     };
     const secretFile = path.join(folder, 'secret');
     const fileSecret = canary();
+    const sessionSecret = canary();
     const answers = []; // heads and bodies of everything that came back
     let stage;
 
     before(async () => {
         fs.writeFileSync(secretFile, `${fileSecret}\n`);
         stage = await openStage({
-            policy: { log: { level: 'debug' } },
+            policy: { log: { level: 'debug' }, session_secret: sessionSecret.padEnd(40, 'x') },
             route: {
                 upstream: {
                     headers: { 'X-Api-Key': `$file(${secretFile})` },
@@ -213,14 +214,24 @@ describe('leaks (T8)', () => {
                 session_secret: `${literal} session`.padEnd(40, 'x'),
                 routes: [{ ...route, upstream: { ...route.upstream, headers } }],
             });
+        const first = [
+            [fileSecret, 'the $file() of the start'],
+            [sessionSecret, 'the session_secret of the start'],
+        ];
+        assert.deepEqual(stillInMemory(first).sort(), first.map(([, what]) => what).sort());
         const old = [
+            ...first,
             [literal, 'the literal'],
             [inFile, 'the $file()'],
         ];
         await reload(withHeaders({ 'X-Api-Key': `$file(${file})`, 'X-Literal': literal }));
         assert.equal(await note({}), 200);
-        assert.deepEqual(stillInMemory(old).sort(), ['the $file()', 'the literal']);
-        await reload(stage.policy({ routes: [{ ...route, upstream: stage.upstreamUrl }] }));
+        await eventually(() => {
+            assert.deepEqual(stillInMemory(old).sort(), ['the $file()', 'the literal']);
+            return true;
+        }, 'nothing of the start is in memory');
+        const routes = [{ ...route, upstream: stage.upstreamUrl }];
+        await reload(stage.policy({ session_secret: undefined, routes }));
         await eventually(() => {
             assert.deepEqual(stillInMemory(old), []);
             return true;

@@ -28,7 +28,7 @@ function authority(folder, name) {
     return { key, cert };
 }
 
-function issue(folder, name, { by, extensions }) {
+function issue(folder, name, { by, extensions, days = 2 }) {
     const [key, cert] = [`${folder}/${name}.key`, `${folder}/${name}.pem`];
     const [csr, config] = [`${folder}/${name}.csr`, `${folder}/${name}.cnf`];
     fs.writeFileSync(config, extensions);
@@ -44,7 +44,7 @@ function issue(folder, name, { by, extensions }) {
         by.key,
         '-CAcreateserial',
         '-days',
-        '2',
+        `${days}`,
         '-extfile',
         config,
         '-out',
@@ -53,8 +53,11 @@ function issue(folder, name, { by, extensions }) {
     return { key, cert };
 }
 
-/** Makes them in FOLDER: { ca, otherCa, server, otherHost, client }, each { key, cert } as paths. */
-export function makeCertificates(folder) {
+/**
+ * Makes them in FOLDER: { ca, otherCa, server, otherHost, client }, each { key, cert } as paths. The
+ * server's is valid for DAYS.
+ */
+export function makeCertificates(folder, { days = 2 } = {}) {
     const at = path.join(folder, 'certs');
     fs.mkdirSync(at);
     const ca = authority(at, 'authority');
@@ -63,6 +66,7 @@ export function makeCertificates(folder) {
         otherCa: authority(at, 'other-authority'),
         server: issue(at, 'server', {
             by: ca,
+            days,
             extensions: 'subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth\n',
         }),
         otherHost: issue(at, 'other-host', {
