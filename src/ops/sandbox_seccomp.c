@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* System calls (seccomp(2), by libseccomp): a list of what the program, its libraries and the C
- * library use once they are at work. All else fails with EPERM, which is logged by the kernel; what
- * only an attacker would try ends the process.
+ * library use once they are at work. All else fails with EPERM, which the kernel logs unless the C
+ * library is known to try it; what only an attacker would try ends the process.
  *
  * Descriptors that are there stay usable: they were opened, bound and connected under our rules. */
 #include <errno.h>
+#include <linux/netlink.h>
 #include <linux/prctl.h>
 #include <linux/sockios.h>
 #include <sched.h>
@@ -280,12 +281,12 @@ struct conditional {
     struct scmp_arg_cmp args[2];
 };
 
-static int add_conditional(scmp_filter_ctx filter, const struct conditional *rule)
+static int add_conditional(scmp_filter_ctx filter, uint32_t action, const struct conditional *rule)
 {
     unsigned n = 0;
     while (n < ARRAY_LEN(rule->args) && rule->args[n].op != 0)
         n++;
-    return add(filter, SCMP_ACT_ALLOW, rule->name, rule->args, n);
+    return add(filter, action, rule->name, rule->args, n);
 }
 
 #ifndef PORTCULLIS_INSTRUMENTED
@@ -337,7 +338,7 @@ static int add_conditions(scmp_filter_ctx filter)
     };
     int r = 0;
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(rules); i++)
-        r = add_conditional(filter, &rules[i]);
+        r = add_conditional(filter, SCMP_ACT_ALLOW, &rules[i]);
     if (r == 0)
         r = add_all(filter, SCMP_ACT_KILL_PROCESS, deadly, ARRAY_LEN(deadly));
     return r;
@@ -345,11 +346,33 @@ static int add_conditions(scmp_filter_ctx filter)
 #else
 static int add_conditions(scmp_filter_ctx filter)
 {
-    (void)add_conditional;
     (void)deadly;
     return add_all(filter, SCMP_ACT_ALLOW, for_instruments, ARRAY_LEN(for_instruments));
 }
 #endif
+
+/* What the C library tries in normal operation and does without. A filter of its own refuses it, in
+ * which nothing is logged; the other one lets it pass, since the stricter answer counts: what that
+ * one logs is worth a look. */
+static int add_expected(scmp_filter_ctx filter, bool refuse)
+{
+    const struct {
+        struct conditional call;
+        uint16_t fault;
+    } calls[] = {
+        /* Its flags lie in memory, where a filter cannot look; without it there is clone(). Tried
+         * for every thread. */
+        {{"clone3", {{0}}}, ENOSYS},
+        /* Which addresses this machine has. Tried for every name that is looked up. */
+        {{"socket", {SCMP_A0(SCMP_CMP_EQ, AF_NETLINK), SCMP_A2(SCMP_CMP_EQ, NETLINK_ROUTE)}},
+         EPERM},
+    };
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < ARRAY_LEN(calls); i++)
+        r = add_conditional(filter, refuse ? SCMP_ACT_ERRNO(calls[i].fault) : SCMP_ACT_ALLOW,
+                            &calls[i].call);
+    return r;
+}
 
 static int build(scmp_filter_ctx filter)
 {
@@ -368,18 +391,16 @@ static int build(scmp_filter_ctx filter)
     if (r == 0)
         r = add_conditions(filter);
     if (r == 0)
-        r = add(filter, SCMP_ACT_ALLOW, "clone3", NULL, 0); /* that is up to the other one */
+        r = add_expected(filter, false);
     return r;
 }
 
-/* Its flags lie in memory, where a filter cannot look; without it the C library takes clone(). In a
- * filter of its own, which does not log: it is tried for every thread. */
-static int build_without_clone3(scmp_filter_ctx filter)
+static int build_silent(scmp_filter_ctx filter)
 {
     int r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
     if (r == 0)
         (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1);
-    return r < 0 ? r : add(filter, SCMP_ACT_ERRNO(ENOSYS), "clone3", NULL, 0);
+    return r < 0 ? r : add_expected(filter, true);
 }
 
 static int load(uint32_t otherwise, int (*fill)(scmp_filter_ctx filter))
@@ -395,7 +416,7 @@ static int load(uint32_t otherwise, int (*fill)(scmp_filter_ctx filter))
 
 void seccomp_apply(struct sandbox_report *report)
 {
-    int r = load(SCMP_ACT_ALLOW, build_without_clone3);
+    int r = load(SCMP_ACT_ALLOW, build_silent);
     if (r == 0)
         r = load(SCMP_ACT_ERRNO(EPERM), build);
     report->seccomp = r == 0;

@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -201,6 +203,24 @@ static int open_packet_socket(const struct world *w)
     return socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0) < 0 ? -errno : 0;
 }
 
+static int open_netlink(int protocol)
+{
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+    return fd < 0 ? -errno : close(fd);
+}
+
+static int ask_for_addresses(const struct world *w)
+{
+    (void)w;
+    return open_netlink(NETLINK_ROUTE);
+}
+
+static int watch_devices(const struct world *w)
+{
+    (void)w;
+    return open_netlink(NETLINK_KOBJECT_UEVENT);
+}
+
 static int unshare_mounts(const struct world *w)
 {
     (void)w;
@@ -317,6 +337,8 @@ static void sandbox_denies_what_the_daemon_never_does(void **state)
         {"start a process", fork_process, DENIED},
         {"open a raw socket", open_raw_socket, DENIED},
         {"open a packet socket", open_packet_socket, DENIED},
+        {"ask for addresses", ask_for_addresses, DENIED},
+        {"watch devices come and go", watch_devices, DENIED},
         {"leave its name space", unshare_mounts, KILLED},
         {"become somebody else", become_another, DENIED},
         {"signal another process", signal_another, DENIED},
@@ -344,6 +366,75 @@ static void sandbox_denies_what_the_daemon_never_does(void **state)
             fail_msg("%s: %d", rows[i].what, (int)outcome);
     }
     (void)close(abstract);
+}
+
+/* ---- what the kernel's log says ---- */
+
+/* The thing that is expected first, so that its line is not the one that a limit suppresses. */
+static int expected_and_unexpected(const struct world *w)
+{
+    (void)ask_for_addresses(w);
+    return open_packet_socket(w);
+}
+
+static pid_t run_child(const struct world *w, int (*attempt)(const struct world *w))
+{
+    pid_t child = fork();
+    if (child == 0) {
+        lock_up(w);
+        (void)attempt(w);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    return child;
+}
+
+/* What it says of the system calls of two processes from now on: once it has named the second one,
+ * or a while has passed. */
+static void count_lines(int log_fd, const pid_t pids[2], unsigned ret_counts[2])
+{
+    char line[2048];
+    char wanted[2][32];
+    ret_counts[0] = ret_counts[1] = 0;
+    for (size_t i = 0; i < 2; i++)
+        (void)snprintf(wanted[i], sizeof(wanted[i]), " pid=%d ", (int)pids[i]);
+    for (unsigned waits = 0; waits < 20 && ret_counts[1] == 0;) {
+        ssize_t n = read(log_fd, line, sizeof(line) - 1);
+        if (n < 0 && errno == EAGAIN) {
+            waits++;
+            (void)poll(NULL, 0, 20);
+        }
+        line[n > 0 ? n : 0] = '\0';
+        for (size_t i = 0; i < 2; i++)
+            ret_counts[i] += strstr(line, "type=1326") != NULL && strstr(line, wanted[i]) != NULL;
+    }
+}
+
+static void sandbox_logs_what_is_not_expected_alone(void **state)
+{
+    const struct world *w = *state;
+    need_landlock();
+    int log_fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (log_fd < 0)
+        skip();
+    unsigned not_told = 0;
+    /* The kernel suppresses lines when there are many; a process that it ends is told always. */
+    for (unsigned i = 0; i < 12 && not_told < 3; i++) {
+        unsigned counts[2];
+        (void)lseek(log_fd, 0, SEEK_END);
+        const pid_t pids[2] = {run_child(w, expected_and_unexpected), run_child(w, execute)};
+        count_lines(log_fd, pids, counts);
+        assert_true(counts[0] <= 1);
+        if (counts[0] == 1) {
+            (void)close(log_fd);
+            return;
+        }
+        not_told += counts[1] > 0;
+        (void)poll(NULL, 0, 500);
+    }
+    (void)close(log_fd);
+    assert_true(not_told < 3);
+    skip(); /* no log here */
 }
 
 /* ---- what goes on ---- */
@@ -579,6 +670,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sandbox_denies_what_the_daemon_never_does),
+        cmocka_unit_test(sandbox_logs_what_is_not_expected_alone),
         cmocka_unit_test(sandbox_allows_what_the_daemon_does),
         cmocka_unit_test(sandbox_gives_up_root_and_all_groups),
         cmocka_unit_test(sandbox_user_find_reads_user_and_group),
