@@ -83,6 +83,34 @@ static void a_flood_of_keys_does_not_refill_an_empty_bucket(void **state)
     (void)rate_table_free(table);
 }
 
+/* The price of fixed memory, as POLICY.md tells it: a flood of slow buckets pushes out a quick one,
+ * which would have been full within moments; a flood of quick ones does not push out a slow one. */
+static void rate_table_lets_quick_buckets_go_before_slow_ones(void **state)
+{
+    (void)state;
+    static const struct gcra quick = {.interval_ns = S / 50, .burst = 50};
+    static const struct {
+        const struct gcra *bucket, *flood;
+        bool goes;
+    } rows[] = {{&quick, &ten_in_a_minute, true},
+                {&ten_in_a_minute, &quick, false},
+                {&quick, &quick, false}};
+    for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
+        struct rate_table *table = make(ENTRIES);
+        int64_t wait;
+        char key[32];
+        const struct gcra *bucket = rows[r].bucket;
+        uint64_t hash = hash_of(table, "alice");
+        assert_true(rate_table_take(table, hash, bucket, S, bucket->burst, &wait));
+        for (int i = 0; i < 100 * ENTRIES; i++) {
+            (void)snprintf(key, sizeof(key), "flood-%d", i);
+            assert_true(rate_table_take(table, hash_of(table, key), rows[r].flood, S, 1, &wait));
+        }
+        assert_int_equal(rate_table_take(table, hash, bucket, S, 1, &wait), rows[r].goes);
+        (void)rate_table_free(table);
+    }
+}
+
 /* Places of buckets that are full again are taken without a loss. */
 static void rate_table_forgets_full_buckets_first(void **state)
 {
@@ -135,6 +163,7 @@ int main(void)
         cmocka_unit_test(rate_table_hashes_with_a_secret_of_its_own),
         cmocka_unit_test(a_flood_of_keys_does_not_refill_an_empty_bucket),
         cmocka_unit_test(rate_table_forgets_full_buckets_first),
+        cmocka_unit_test(rate_table_lets_quick_buckets_go_before_slow_ones),
         cmocka_unit_test(threads_share_one_bucket_exactly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
