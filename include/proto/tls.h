@@ -8,7 +8,8 @@
  * What a handshake may use is fixed here: ECDHE with an AEAD cipher, no renegotiation, no
  * compression, no early data, ALPN "http/1.1" or none (RFC 7301). Sessions of TLS 1.3 may be
  * resumed for an hour with a ticket of the same context; TLS 1.2 has no tickets, since its tickets
- * would hold what decrypts the whole connection, under a key that lives as long as the context. */
+ * would hold what decrypts the whole connection, under a key that lives as long as the context.
+ * Where clients need a certificate nothing is resumed: theirs is looked at in every handshake. */
 #ifndef PROTO_TLS_H
 #define PROTO_TLS_H
 
@@ -26,7 +27,7 @@
 struct tls_material {
     struct str certificate; /* the server's, then the chain up to its CA */
     struct str key;
-    struct str client_ca; /* whose clients may connect; absent: clients need no certificate */
+    struct str client_ca; /* whose clients may connect, roots or not; absent: nobody is asked */
 };
 
 enum tls_part { TLS_CERTIFICATE, TLS_KEY, TLS_CLIENT_CA };

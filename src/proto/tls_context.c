@@ -16,7 +16,9 @@
 #define TICKET_LIFETIME_S 3600
 #define MAX_CHAIN 16
 #define MAX_CLIENT_CHAIN_BYTES (32 * 1024)
-#define MAX_CLIENT_CAS 1000
+/* A CertificateRequest has 64 KiB for the names of the CAs, and for what else it says (RFC
+ * 8446 4.3.2, RFC 5246 7.4.4): each has two bytes of length before it. */
+#define MAX_CLIENT_CA_NAMES 60000
 
 struct loading {
     struct tls_context *context;
@@ -174,27 +176,55 @@ static int trust(SSL_CTX *ssl, X509 *certificate)
     return ok ? 0 : -ENOMEM;
 }
 
-static int load_client_ca(const struct loading *loading, struct str pem)
+static size_t name_bytes(const X509 *certificate)
 {
-    SSL_CTX *ssl = loading->context->ssl;
-    CLEANUP(bio_cleanup) BIO *bio = reader_of(pem);
-    int r = bio != NULL ? 0 : -ENOMEM;
-    int count = 0;
-    for (; r == 0 && count < MAX_CLIENT_CAS; count++) {
+    int n = i2d_X509_NAME(X509_get_subject_name(certificate), NULL);
+    return n > 0 ? (size_t)n + 2 : 2;
+}
+
+static int trust_all(const struct loading *loading, BIO *bio, size_t *ret_names)
+{
+    int r = 0;
+    size_t names = 0;
+    while (r == 0 && names <= MAX_CLIENT_CA_NAMES) {
         CLEANUP(x509_cleanup) X509 *certificate = PEM_read_bio_X509(bio, NULL, no_password, NULL);
         if (certificate == NULL)
             break;
-        r = trust(ssl, certificate);
+        names += name_bytes(certificate);
+        r = trust(loading->context->ssl, certificate);
     }
+    *ret_names = names;
+    return r;
+}
+
+/* A certificate is looked at in a full handshake only: a resumed session would go on when it has
+ * expired, or its CA is no longer trusted. NO_TICKET is for TLS 1.2; with 1.3 it would make tickets
+ * that name a session of the server's memory. A CA of the file counts whether or not it signed
+ * itself: who wants the clients of one intermediate only names that one. */
+static void ask_for_certificates(SSL_CTX *ssl)
+{
+    SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    (void)SSL_CTX_set_num_tickets(ssl, 0);
+    (void)SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET);
+    (void)X509_STORE_set_flags(SSL_CTX_get_cert_store(ssl), X509_V_FLAG_PARTIAL_CHAIN);
+}
+
+static int load_client_ca(const struct loading *loading, struct str pem)
+{
+    CLEANUP(bio_cleanup) BIO *bio = reader_of(pem);
+    size_t names = 0;
+    int r = bio != NULL ? trust_all(loading, bio, &names) : -ENOMEM;
     if (r < 0)
         return r;
-    if (count == MAX_CLIENT_CAS)
-        return fail(loading, TLS_CLIENT_CA, "holds more certificates than clients can be told of");
-    if (count == 0)
+    if (names > MAX_CLIENT_CA_NAMES)
+        return fail(loading, TLS_CLIENT_CA,
+                    "holds more certificates than clients can be told of: their subjects' names "
+                    "may have 60000 bytes together");
+    if (names == 0)
         return fail(loading, TLS_CLIENT_CA, "holds no certificate that can be read");
     if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
         return fail(loading, TLS_CLIENT_CA, "holds a certificate that cannot be read");
-    SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    ask_for_certificates(loading->context->ssl);
     return 0;
 }
 
@@ -241,14 +271,17 @@ static int on_client_hello(SSL *ssl, int *ret_alert, /* NOLINT: OpenSSL gives th
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 
+/* CLEANSE_PLAINTEXT: requests hold tokens, and the buffer they were decrypted in is freed when it
+ * is empty. NO_AUTO_CHAIN: the chain is what the file says, and is not put together anew, from the
+ * clients' CAs, in every handshake. */
 static bool set_rules(SSL_CTX *ssl)
 {
     static const unsigned char name[] = "portcullis"; /* of sessions that may be resumed */
     SSL_CTX_set_security_level(ssl, 2);
     (void)SSL_CTX_set_options(ssl, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
-                                       SSL_OP_IGNORE_UNEXPECTED_EOF);
+                                       SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_CLEANSE_PLAINTEXT);
     (void)SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+                                    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
     (void)SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
     (void)SSL_CTX_set_timeout(ssl, TICKET_LIFETIME_S);
     SSL_CTX_set_max_cert_list(ssl, MAX_CLIENT_CHAIN_BYTES);

@@ -21,6 +21,7 @@ struct world {
     struct buf to_server;
     bool client_left; /* behind what is in TO_SERVER */
     size_t read_max;  /* bytes that one read of the session gives */
+    struct str taken; /* where the last one went */
     size_t room;      /* for what the session writes */
     SSL_CTX *client_rules;
     SSL *ssl; /* the client */
@@ -39,6 +40,7 @@ static ssize_t io_read(void *ctx, void *bytes, size_t len)
         return -1;
     }
     memcpy(bytes, w->to_server.ptr, n);
+    w->taken = str_make(bytes, n);
     buf_consume(&w->to_server, n);
     return (ssize_t)n;
 }
@@ -301,6 +303,12 @@ static void tls_alpn_is_http11_or_nothing(void **state)
     }
 }
 
+static void client_shows(struct world *w, const struct cert *cert)
+{
+    assert_int_equal(SSL_use_certificate(w->ssl, cert->x509), 1);
+    assert_int_equal(SSL_use_PrivateKey(w->ssl, cert->key), 1);
+}
+
 static void tls_lets_in_only_clients_of_its_ca(void **state)
 {
     struct world *w = *state;
@@ -322,15 +330,129 @@ static void tls_lets_in_only_clients_of_its_ca(void **state)
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
             connect_with(w, context);
             assert_int_equal(SSL_set_max_proto_version(w->ssl, version), 1);
-            if (rows[i].cert != NULL) {
-                assert_int_equal(SSL_use_certificate(w->ssl, rows[i].cert->x509), 1);
-                assert_int_equal(SSL_use_PrivateKey(w->ssl, rows[i].cert->key), 1);
-            }
+            if (rows[i].cert != NULL)
+                client_shows(w, rows[i].cert);
             expect_outcome(w, rows[i].why, rows[i].outcome);
         }
     cert_free(&expired);
     disconnect(w);
     assert_null(tls_context_unref(context));
+}
+
+/* The file names one intermediate of a company's CA, whose other clients have no business here. */
+static void tls_takes_an_intermediate_for_the_ca_of_its_clients(void **state)
+{
+    struct world *w = *state;
+    static struct cert ours, theirs, client, stranger; /* large for a stack */
+    ours = cert_make(&(struct cert_wish){.name = "A", .by = &w->ca, .is_ca = true});
+    theirs = cert_make(&(struct cert_wish){.name = "B", .by = &w->ca, .is_ca = true});
+    client = cert_make(&(struct cert_wish){.name = "of A", .by = &ours});
+    stranger = cert_make(&(struct cert_wish){.name = "of B", .by = &theirs});
+    struct tls_context *context = make_context(&w->server, ours.certificate_pem);
+    const struct {
+        const char *why;
+        const struct cert *cert;
+        const struct cert *above; /* that the client sends along */
+        const char *outcome;
+    } rows[] = {
+        {"of the intermediate", &client, NULL, "full"},
+        {"which it sends along", &client, &ours, "full"},
+        {"of its sister", &stranger, &theirs, "bad_certificate"},
+        {"of the root above", &w->client, NULL, "bad_certificate"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        connect_with(w, context);
+        client_shows(w, rows[i].cert);
+        if (rows[i].above != NULL)
+            assert_int_equal(SSL_add1_chain_cert(w->ssl, rows[i].above->x509), 1);
+        expect_outcome(w, rows[i].why, rows[i].outcome);
+    }
+    disconnect(w);
+    assert_null(tls_context_unref(context));
+    struct cert *certs[] = {&ours, &theirs, &client, &stranger};
+    for (size_t i = 0; i < ARRAY_LEN(certs); i++)
+        cert_free(certs[i]);
+}
+
+/* A session that is resumed brings no certificate: it would outlive the one it began with. */
+static void tls_asks_for_the_certificate_every_time(void **state)
+{
+    struct world *w = *state;
+    struct tls_context *context = make_context(&w->server, w->ca.certificate_pem);
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        SSL_SESSION *session = NULL;
+        for (int i = 0; i < 2; i++) {
+            connect_with(w, context);
+            assert_int_equal(SSL_set_max_proto_version(w->ssl, version), 1);
+            if (session != NULL)
+                assert_int_equal(SSL_set_session(w->ssl, session), 1);
+            client_shows(w, &w->client);
+            expect_outcome(w, "the certificate again", "full");
+            assert_int_equal(say(w, STR("x"), STR("")), 1);
+            expect_client_reads(w, "x"); /* and a ticket before it, were there one */
+            SSL_SESSION_free(session);
+            session = SSL_get1_session(w->ssl);
+            assert_int_equal(SSL_SESSION_has_ticket(session), 0);
+            (void)SSL_shutdown(w->ssl);
+        }
+        SSL_SESSION_free(session);
+    }
+    disconnect(w);
+    assert_null(tls_context_unref(context));
+}
+
+/* What its file does not hold is not looked for among the clients' CAs. */
+static void tls_shows_the_chain_of_its_file(void **state)
+{
+    struct world *w = *state;
+    struct tls_context *context = make_context(&w->server, w->ca.certificate_pem);
+    connect_with(w, context);
+    client_shows(w, &w->client);
+    expect_outcome(w, "a leaf alone", "full");
+    assert_int_equal(sk_X509_num(SSL_get_peer_cert_chain(w->ssl)), 1);
+    disconnect(w);
+    assert_null(tls_context_unref(context));
+}
+
+/* A file of CAs that a handshake could not name is refused; one that is just short enough works. */
+static void tls_takes_as_many_client_cas_as_it_can_name(void **state)
+{
+    struct world *w = *state;
+    struct cert ca =
+        cert_make(&(struct cert_wish){.name = "a CA whose name has sixty-four letters, as many "
+                                              "as there may be"});
+    size_t each = (size_t)i2d_X509_NAME(X509_get_subject_name(ca.x509), NULL) + 2;
+    size_t first = (size_t)i2d_X509_NAME(X509_get_subject_name(w->ca.x509), NULL) + 2;
+    size_t most = (60000 - first) / each;
+    assert_true(each > 75);
+    for (size_t over = 0; over <= 1; over++) {
+        struct tls_context *context = NULL;
+        struct tls_fault fault = {.text = ""};
+        struct buf file = buf_make(MAX_WIRE);
+        assert_int_equal(buf_append_cstr(&file, w->ca.certificate_pem), 0);
+        for (size_t i = 0; i < most + over; i++)
+            assert_int_equal(buf_append_cstr(&file, ca.certificate_pem), 0);
+        const struct tls_material material = {.certificate =
+                                                  str_from_cstr(w->server.certificate_pem),
+                                              .key = str_from_cstr(w->server.key_pem),
+                                              .client_ca = buf_str(&file)};
+        assert_int_equal(tls_context_new(&material, &context, &fault), over ? -EINVAL : 0);
+        buf_free(&file);
+        if (over) {
+            assert_int_equal(fault.part, TLS_CLIENT_CA);
+            assert_non_null(strstr(fault.text, "than clients can be told of"));
+            continue;
+        }
+        for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+            connect_with(w, context);
+            assert_int_equal(SSL_set_max_proto_version(w->ssl, version), 1);
+            client_shows(w, &w->client);
+            expect_outcome(w, "as many as can be named", "full");
+        }
+        disconnect(w);
+        assert_null(tls_context_unref(context));
+    }
+    cert_free(&ca);
 }
 
 static void tls_says_that_the_client_does_not_trust_us(void **state)
@@ -480,6 +602,20 @@ static void tls_read_gives_what_one_record_holds_in_pieces(void **state)
     expect_read(w, "and more");
     expect_no_bytes(w);
     assert_false(tls_has_bytes(w->session));
+}
+
+/* The buffer of a record goes back to the heap, with what nobody overwrites for a long time. */
+static void tls_read_leaves_no_plain_text_behind(void **state)
+{
+    struct world *w = *state;
+    char room[sizeof("Bearer secret") - 1];
+    connect_with(w, w->context);
+    expect_outcome(w, "", "full");
+    client_says(w, STR("Bearer secret and more"));
+    assert_int_equal(tls_read(w->session, room, sizeof(room)), sizeof(room));
+    assert_true(tls_has_bytes(w->session)); /* so the buffer is still there */
+    assert_null(memmem(w->taken.ptr, w->taken.len, "secret", 6));
+    assert_non_null(memmem(w->taken.ptr, w->taken.len, " and more", 9));
 }
 
 static void tls_read_takes_either_end_for_the_end(void **state)
@@ -706,12 +842,17 @@ int main(void)
         TEST(tls_reads_a_peer_that_sends_byte_by_byte),
         TEST(tls_alpn_is_http11_or_nothing),
         TEST(tls_lets_in_only_clients_of_its_ca),
+        TEST(tls_takes_an_intermediate_for_the_ca_of_its_clients),
+        TEST(tls_asks_for_the_certificate_every_time),
+        TEST(tls_shows_the_chain_of_its_file),
+        TEST(tls_takes_as_many_client_cas_as_it_can_name),
         TEST(tls_says_that_the_client_does_not_trust_us),
         TEST(tls_knows_what_is_no_handshake),
         TEST(tls_resumes_tls13_with_the_same_context_only),
         TEST(tls_does_not_renegotiate),
         TEST(tls_lets_no_first_message_claim_memory),
         TEST(tls_read_gives_what_one_record_holds_in_pieces),
+        TEST(tls_read_leaves_no_plain_text_behind),
         TEST(tls_read_takes_either_end_for_the_end),
         TEST(tls_read_fails_on_bytes_that_were_changed),
         TEST(tls_write_goes_on_where_there_was_no_room),

@@ -41,8 +41,9 @@ static inline void cert_extend(X509 *x509, X509 *issuer, int nid, const char *va
 struct cert_wish {
     const char *name;
     const struct cert *by; /* NULL: signs itself, and is a CA */
-    int rsa_bits;          /* 0: EC on P-256 */
-    long from_s, until_s;  /* from now; both 0: valid for an hour */
+    bool is_ca;
+    int rsa_bits;         /* 0: EC on P-256 */
+    long from_s, until_s; /* from now; both 0: valid for an hour */
 };
 
 static inline struct cert cert_make(const struct cert_wish *wish)
@@ -66,7 +67,7 @@ static inline struct cert cert_make(const struct cert_wish *wish)
     assert_int_equal(X509_set_issuer_name(cert.x509, X509_get_subject_name(issuer)), 1);
     assert_int_equal(X509_set_pubkey(cert.x509, cert.key), 1);
     cert_extend(cert.x509, issuer, NID_basic_constraints,
-                wish->by == NULL ? "critical,CA:TRUE" : "critical,CA:FALSE");
+                wish->by == NULL || wish->is_ca ? "critical,CA:TRUE" : "critical,CA:FALSE");
     assert_true(X509_sign(cert.x509, wish->by != NULL ? wish->by->key : cert.key, EVP_sha256()) >
                 0);
     BIO *bio = BIO_new(BIO_s_mem());
