@@ -84,10 +84,19 @@ static void give_up(struct client *client)
     client_begin_linger(client, client->fd);
 }
 
+/* A fresh socket has room to write, which is an event, too: the memory for a handshake is taken
+ * when there is something to read. */
+static bool has_begun(const struct client *client)
+{
+    return client->port.readable || tls_was_spoken_to(client->tls);
+}
+
 void handshake_on_event(struct client *client, uint32_t events)
 {
     if (port_on_event(client, events)) /* the end has one edge only, often that of the last bytes */
         client->half_closed = true;
+    if (!has_begun(client))
+        return;
     enum tls_rc rc = tls_handshake(client->tls);
     if (tls_was_spoken_to(client->tls))
         client_set_idle(client, false);

@@ -8,28 +8,26 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "proto/tls_hellos.h"
 #include "proto/tls_int.h"
 
 /* Parts that are shorter together become one record. */
 #define GATHER_BYTES 8192
 #define MAX_RECORD_BYTES 16384 /* RFC 8446 5.1 */
 #define FIRST_BYTE_OF_TLS 0x16 /* RFC 8446 5.1: a record with a handshake message */
-/* OpenSSL makes room for what the first message says of its length, up to 128 KiB, when nine bytes
- * have come. Real ones have less than 4 KiB. */
-#define MAX_HELLO_BYTES (16U * 1024)
-#define OPENING_BYTES 9 /* head of the record, type and length of the message (RFC 8446 4, 5.1) */
 
 struct tls_session {
     struct tls_context *context;
     SSL *ssl;
     const struct tls_io *io;
     void *ctx;
-    const char *outcome;            /* of the handshake; NULL: not over */
-    uint8_t opening[OPENING_BYTES]; /* the first bytes of the peer */
-    uint8_t n_opening;
-    bool refused; /* what OPENING begins */
-    bool ended;   /* the peer's stream */
-    bool starved; /* what was received is not enough for anything */
+    const char *outcome; /* of the handshake; NULL: not over */
+    struct tls_hellos hellos;
+    uint8_t first_byte;
+    bool spoken_to; /* FIRST_BYTE is there */
+    bool refused;   /* by us: OpenSSL has not seen it */
+    bool ended;     /* the peer's stream */
+    bool starved;   /* what was received is not enough for anything */
     bool crossed;
     bool broken;  /* OpenSSL can do no more */
     size_t stuck; /* so many bytes are in a record that is written in part */
@@ -39,35 +37,31 @@ struct tls_session {
 
 bool tls_was_spoken_to(const struct tls_session *session)
 {
-    return session->n_opening > 0;
+    return session->spoken_to;
 }
 
 static bool is_tls(const struct tls_session *session)
 {
-    return session->opening[0] == FIRST_BYTE_OF_TLS;
+    return session->first_byte == FIRST_BYTE_OF_TLS;
 }
 
 bool tls_is_plain_http(const struct tls_session *session)
 {
-    return tls_was_spoken_to(session) && ascii_is_alpha((char)session->opening[0]);
+    return tls_was_spoken_to(session) && ascii_is_alpha((char)session->first_byte);
 }
 
-/* Whether OpenSSL may see the peer's first bytes, as far as they are there: of what is no TLS it
- * would guess what it is. A first record that ends within the four bytes that tell the length of
- * the message is made to hide it. */
-static bool opens_well(struct tls_session *session, const char *bytes, size_t len)
+/* Whether OpenSSL may see what came: of what is no TLS it would guess what it is, and to a message
+ * that claims to be large it would give the memory. */
+static bool may_be_seen(struct tls_session *session, struct str bytes)
 {
-    size_t n = size_min(len, (size_t)(OPENING_BYTES - session->n_opening));
-    const uint8_t *opening = session->opening;
-    if (n == 0)
+    if (bytes.len == 0 || session->outcome != NULL)
         return true;
-    memcpy(session->opening + session->n_opening, bytes, n);
-    session->n_opening = (uint8_t)(session->n_opening + n);
-    if (session->n_opening < OPENING_BYTES)
-        return is_tls(session);
-    size_t record = (size_t)opening[3] << 8 | opening[4];
-    size_t message = (size_t)opening[6] << 16 | (size_t)opening[7] << 8 | opening[8];
-    return is_tls(session) && record >= 4 && message <= MAX_HELLO_BYTES;
+    if (!session->spoken_to) {
+        session->spoken_to = true;
+        session->first_byte = (uint8_t)bytes.ptr[0];
+    }
+    bool is_tls12 = SSL_version(session->ssl) == TLS1_2_VERSION;
+    return is_tls(session) && tls_hellos_feed(&session->hellos, bytes, is_tls12);
 }
 
 /* The owner's errno as OpenSSL wants it. */
@@ -87,7 +81,7 @@ static int bio_read(BIO *bio, char *bytes, int len)
         return say_fault(bio);
     session->ended = n == 0;
     session->starved = false;
-    session->refused = !opens_well(session, bytes, (size_t)n);
+    session->refused = !may_be_seen(session, str_make(bytes, (size_t)n));
     return session->refused ? -1 : (int)n;
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The server with TLS on its listener, and OpenSSL's own client. What is true of a plain connection
  * has to be true of this one. */
+#include <malloc.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
@@ -662,6 +664,66 @@ static void server_lets_silent_tls_connections_make_room(void **state)
     assert_int_equal(s->w.n_handshakes, 1);
 }
 
+/* What OpenSSL holds now. */
+static size_t openssl_bytes;
+
+static void *count_malloc(size_t len, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    void *ptr = malloc(len);
+    openssl_bytes += malloc_usable_size(ptr);
+    return ptr;
+}
+
+static void count_free(void *ptr, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    openssl_bytes -= malloc_usable_size(ptr);
+    free(ptr);
+}
+
+static void *count_realloc(void *ptr, size_t len, const char *file, int line)
+{
+    if (len == 0) {
+        count_free(ptr, file, line);
+        return NULL;
+    }
+    size_t before = malloc_usable_size(ptr);
+    void *grown = realloc(ptr, len);
+    if (grown != NULL)
+        openssl_bytes += malloc_usable_size(grown) - before;
+    return grown;
+}
+
+/* What strangers can make us keep until the deadline: little by connecting, and not much more by
+ * the beginning of a message that claims to be as long as may be. */
+static void server_gives_unfinished_handshakes_little_memory(void **state)
+{
+    struct stage *s = *state;
+    enum { N = 50 };
+    static const char claim[] = "\x16\x03\x01\x40\x00\x01\x00\x40\x00";
+    int fds[N];
+    struct peer *peer = meet(s); /* what is made once is there */
+    SPIN_UNTIL(&s->w.spin, s->w.n_handshakes == 1);
+    size_t before = openssl_bytes;
+    for (size_t i = 0; i < N; i++)
+        fds[i] = wire_connect(s->w.port);
+    SPIN_UNTIL(&s->w.spin, connections(s) == N + 1);
+    spin_for(&s->w.spin, 20);
+    assert_in_range((openssl_bytes - before) / N, 1, 16 * 1024);
+    for (size_t i = 0; i < N; i++)
+        wire_send(&s->w.spin, fds[i], str_make(claim, sizeof(claim) - 1));
+    spin_for(&s->w.spin, 50);
+    assert_int_equal(connections(s), N + 1);
+    assert_in_range((openssl_bytes - before) / N, 1, 80 * 1024);
+    for (size_t i = 0; i < N; i++)
+        (void)close(fds[i]);
+    SPIN_UNTIL(&s->w.spin, connections(s) == 1);
+    hang_up(peer);
+}
+
 static bool sees(struct peer *peer, const struct cert *cert)
 {
     X509 *shown = SSL_get1_peer_certificate(peer->ssl);
@@ -763,10 +825,13 @@ int main(void)
         TEST(server_answers_plain_http_on_a_tls_port),
         TEST(server_keeps_nothing_of_abandoned_handshakes),
         TEST(server_lets_silent_tls_connections_make_room),
+        TEST(server_gives_unfinished_handshakes_little_memory),
         TEST(server_shows_a_new_certificate_to_new_connections),
         TEST(server_drains_tls_connections),
         TEST(server_answers_whom_a_drain_met_in_the_handshake),
         TEST(server_ends_with_handshakes_under_way),
     };
+    if (CRYPTO_set_mem_functions(count_malloc, count_realloc, count_free) != 1)
+        return 1; /* OpenSSL has begun already */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,6 @@
 #include "base/err.h"
 #include "support/certs.h"
 
-#define OPENING 9 /* bytes that tell how long the first message is */
 #define MAX_WIRE (4U * 1024 * 1024)
 
 struct world {
@@ -549,31 +548,49 @@ static void tls_does_not_renegotiate(void **state)
     assert_int_equal(ERR_GET_REASON(ERR_peek_error()), SSL_R_NO_RENEGOTIATION);
 }
 
-/* Nine bytes must not make the server keep 128 KiB. */
-static void tls_lets_no_first_message_claim_memory(void **state)
+/* A ClientHello of TLS 1.3 that brings no key share: the answer is a HelloRetryRequest. */
+#define HELLO_WITHOUT_SHARE                                                            \
+    STR("\x16\x03\x01\x00\x4c\x01\x00\x00\x48\x03\x03"                                 \
+        "0123456789abcdef0123456789abcdef" /* random */                                \
+        "\x00\x00\x02\x13\x01\x01\x00"     /* no session, one cipher */                \
+        "\x00\x1d"                         /* extensions */                            \
+        "\x00\x2b\x00\x03\x02\x03\x04"     /* supported_versions: 1.3 */               \
+        "\x00\x0a\x00\x04\x00\x02\x00\x1d" /* supported_groups: x25519 */              \
+        "\x00\x0d\x00\x04\x00\x02\x04\x03" /* signature_algorithms: ecdsa_secp256r1 */ \
+        "\x00\x33\x00\x02\x00\x00" /* key_share: none */)
+
+/* Nine bytes must not make the server keep 128 KiB: not as the first message, nor as the second. */
+static void tls_lets_no_hello_claim_memory(void **state)
 {
     struct world *w = *state;
     static const struct {
         const char *why;
-        const char opening[OPENING + 1];
+        struct str bytes;
         bool refused;
     } rows[] = {
-        {"as large as may be", "\x16\x03\x01\x01\x00\x01\x00\x40\x00", false},
-        {"one more", "\x16\x03\x01\x01\x00\x01\x00\x40\x01", true},
-        {"all of it", "\x16\x03\x01\x01\x00\x01\xff\xff\xff", true},
-        {"a length in two records", "\x16\x03\x01\x00\x03\x01\x00\x00\x16", true},
+        {"as large as may be", STR_INIT("\x16\x03\x01\x01\x00\x01\x00\x40\x00"), false},
+        {"one more", STR_INIT("\x16\x03\x01\x01\x00\x01\x00\x40\x01"), true},
+        {"what OpenSSL takes", STR_INIT("\x16\x03\x01\x01\x00\x01\x01\xff\xff"), true},
+        {"a length in two records",
+         STR_INIT("\x16\x03\x01\x00\x03\x01\x01\x00\x16\x03\x01\x00\x01\xff"), true},
     };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        for (size_t piece = 1; piece <= OPENING; piece += OPENING - 1) {
-            connect_with(w, w->context);
-            w->read_max = piece;
-            assert_int_equal(buf_append(&w->to_server, str_make(rows[i].opening, OPENING)), 0);
-            enum tls_rc rc = tls_handshake(w->session);
-            if (rc != (rows[i].refused ? TLS_FAILED : TLS_AGAIN))
-                fail_msg("%s: %d", rows[i].why, (int)rc);
-            if (rows[i].refused)
-                assert_string_equal(tls_outcome(w->session), "protocol");
-        }
+    for (int retry = 0; retry <= 1; retry++)
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+            for (size_t piece = 1; piece <= 1000; piece += 999) {
+                connect_with(w, w->context);
+                w->read_max = piece;
+                if (retry) {
+                    assert_int_equal(buf_append(&w->to_server, HELLO_WITHOUT_SHARE), 0);
+                    assert_int_equal(tls_handshake(w->session), TLS_AGAIN);
+                    assert_true(BIO_ctrl_pending(w->from_server) > 0);
+                }
+                assert_int_equal(buf_append(&w->to_server, rows[i].bytes), 0);
+                enum tls_rc rc = tls_handshake(w->session);
+                if (rc != (rows[i].refused ? TLS_FAILED : TLS_AGAIN))
+                    fail_msg("%s, %s: %d", retry ? "second" : "first", rows[i].why, (int)rc);
+                if (rows[i].refused)
+                    assert_string_equal(tls_outcome(w->session), "protocol");
+            }
 }
 
 /* ---- reading ---- */
@@ -850,7 +867,7 @@ int main(void)
         TEST(tls_knows_what_is_no_handshake),
         TEST(tls_resumes_tls13_with_the_same_context_only),
         TEST(tls_does_not_renegotiate),
-        TEST(tls_lets_no_first_message_claim_memory),
+        TEST(tls_lets_no_hello_claim_memory),
         TEST(tls_read_gives_what_one_record_holds_in_pieces),
         TEST(tls_read_leaves_no_plain_text_behind),
         TEST(tls_read_takes_either_end_for_the_end),
