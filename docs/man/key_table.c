@@ -72,10 +72,6 @@ static void append_choices(struct buf *out, const struct schema_row *row)
 static void append_facts(struct buf *out, const struct schema_row *row)
 {
     const unsigned elements = SCHEMA_STRING | SCHEMA_INTEGER | SCHEMA_BOOLEAN | SCHEMA_STRINGS;
-    if ((row->flags & SCHEMA_LATER) != 0) {
-        (void)buf_append_cstr(out, "Not supported yet");
-        return;
-    }
     (void)buf_append_cstr(out, "Type: ");
     (void)schema_write_type(row, out);
     if ((row->flags & SCHEMA_REQUIRED) != 0)

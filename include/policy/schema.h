@@ -46,13 +46,12 @@ enum schema_unit {
     UNIT_PERMISSION, /* a scope, with {name} in it */
     UNIT_MODE,       /* of a file: "0660" */
     UNIT_PEM,        /* text with line breaks, no path */
-    UNIT_ANY,        /* not looked at: an object of any members, or a key of a later release */
+    UNIT_ANY,        /* not looked at: an object of any members */
 };
 
 #define SCHEMA_REQUIRED 0x1U
-#define SCHEMA_LATER 0x2U  /* known, refused as "not supported yet"; null only if types has it */
-#define SCHEMA_SECRET 0x4U /* print shows it as [redacted] */
-#define SCHEMA_SUGAR 0x8U  /* gone from the effective policy */
+#define SCHEMA_SECRET 0x2U /* print shows it as [redacted] */
+#define SCHEMA_SUGAR 0x4U  /* gone from the effective policy */
 
 struct schema_row {
     const char *path; /* "routes[].upstream.url"; "issuers.*" is a member with a free name */

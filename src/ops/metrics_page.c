@@ -8,18 +8,14 @@
 #include "ops/metrics.h"
 #include "ops/metrics_int.h"
 
-static const char *const bounds_text[METRICS_BUCKETS] = {
-    "0.00025", "0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025",
-    "0.05",    "0.1",    "0.25",  "0.5",    "1",     "5",    "30"};
-
-static struct str label_name(const struct metrics_labels *labels, size_t route)
+struct str metrics_route_name(const struct metrics_labels *labels, size_t route)
 {
     if (route == NO_ROUTE_KEY)
         return STR("");
     return route < labels->n ? labels->names[route] : STR("other");
 }
 
-static void header(struct buf *out, const char *name, const char *type, const char *help)
+void metrics_put_header(struct buf *out, const char *name, const char *type, const char *help)
 {
     (void)buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
@@ -27,7 +23,7 @@ static void header(struct buf *out, const char *name, const char *type, const ch
 /* Text format 0.0.4: a label value is UTF-8 in which backslash, quote and line feed are escaped,
  * and nothing else can be. Bytes that are no UTF-8, and control characters, which some readers trip
  * over, become U+FFFD. */
-static void label(struct buf *out, const char *name, struct str value)
+void metrics_put_label(struct buf *out, const char *name, struct str value)
 {
     (void)buf_append_cstr(out, name);
     (void)buf_append(out, STR("=\""));
@@ -47,241 +43,57 @@ static void label(struct buf *out, const char *name, struct str value)
     (void)buf_append_char(out, '"');
 }
 
-struct request_row {
-    unsigned key;
-    const char *reason;
-    uint64_t count;
-};
-
-static int compare_rows(const void *a, const void *b)
-{
-    const struct request_row *x = a;
-    const struct request_row *y = b;
-    if (x->key != y->key)
-        return x->key < y->key ? -1 : 1;
-    return strcmp(x->reason, y->reason);
-}
-
-/* The slots of all workers, sorted, equal ones added up. The caller frees *ret_rows. */
-static size_t gather_rows(const struct metrics_page *page, struct request_row **ret_rows)
-{
-    size_t n = 0;
-    size_t kept = 0;
-    struct request_row *rows = calloc(page->n_workers * METRICS_SLOTS + 1, sizeof(*rows));
-    *ret_rows = rows;
-    if (rows == NULL)
-        return 0;
-    for (size_t w = 0; w < page->n_workers; w++) {
-        for (size_t i = 0; i < METRICS_SLOTS; i++) {
-            struct metrics_slot *slot = &page->workers[w]->slots[i];
-            const char *reason = atomic_load_explicit(&slot->reason, memory_order_acquire);
-            if (reason != NULL)
-                rows[n++] = (struct request_row){.key = atomic_load(&slot->key),
-                                                 .reason = reason,
-                                                 .count = atomic_load(&slot->count)};
-        }
-    }
-    qsort(rows, n, sizeof(*rows), compare_rows);
-    for (size_t i = 0; i < n; i++) {
-        if (kept > 0 && compare_rows(&rows[kept - 1], &rows[i]) == 0)
-            rows[kept - 1].count += rows[i].count;
-        else
-            rows[kept++] = rows[i];
-    }
-    return kept;
-}
-
-static void render_requests(const struct metrics_page *page, struct buf *out)
-{
-    struct request_row *rows;
-    size_t n = gather_rows(page, &rows);
-    header(out, "portcullis_requests_total", "counter",
-           "Finished requests by route, status and reason.");
-    for (size_t i = 0; i < n; i++) {
-        (void)buf_append(out, STR("portcullis_requests_total{"));
-        label(out, "route", label_name(page->labels, rows[i].key >> 16));
-        (void)buf_printf(out, ",status=\"%u\",", rows[i].key & 0xffffU);
-        label(out, "reason", str_from_cstr(rows[i].reason));
-        (void)buf_printf(out, "} %" PRIu64 "\n", rows[i].count);
-    }
-    free(rows);
-}
-
-struct tool_row {
-    size_t route;
-    struct str name; /* in the workers' tables, or static */
-    uint64_t allowed;
-    uint64_t denied;
-};
-
-static int compare_tools(const void *a, const void *b)
-{
-    const struct tool_row *x = a;
-    const struct tool_row *y = b;
-    if (x->route != y->route)
-        return x->route < y->route ? -1 : 1;
-    size_t common = size_min(x->name.len, y->name.len);
-    int order = common > 0 ? memcmp(x->name.ptr, y->name.ptr, common) : 0;
-    if (order != 0 || x->name.len == y->name.len)
-        return order;
-    return x->name.len < y->name.len ? -1 : 1;
-}
-
-/* Appends the rows of one worker to ROWS; returns how many there are now. */
-static size_t gather_worker_tools(const struct metrics *metrics, struct tool_row *rows, size_t n)
-{
-    for (size_t i = 0; i < METRICS_TOOLS; i++) {
-        const struct metrics_tool *tool = &metrics->tools[i];
-        if (atomic_load_explicit(&metrics->tool_hashes[i], memory_order_acquire) != 0)
-            rows[n++] = (struct tool_row){.route = tool->route,
-                                          .name = str_make(tool->name, tool->name_len),
-                                          .allowed = atomic_load(&tool->allowed),
-                                          .denied = atomic_load(&tool->denied)};
-    }
-    for (size_t route = 0; route < METRICS_MAX_ROUTES; route++) {
-        struct tool_row other = {.route = route,
-                                 .name = STR("other"),
-                                 .allowed = atomic_load(&metrics->other_tools[route].allowed),
-                                 .denied = atomic_load(&metrics->other_tools[route].denied)};
-        if (other.allowed > 0 || other.denied > 0)
-            rows[n++] = other;
-    }
-    return n;
-}
-
-/* As gather_rows(), and a tool that is really called "other" is one with what is counted so. */
-static size_t gather_tools(const struct metrics_page *page, struct tool_row **ret_rows)
-{
-    size_t n = 0;
-    size_t kept = 0;
-    struct tool_row *rows =
-        calloc(page->n_workers * (METRICS_TOOLS + METRICS_MAX_ROUTES) + 1, sizeof(*rows));
-    *ret_rows = rows;
-    if (rows == NULL)
-        return 0;
-    for (size_t w = 0; w < page->n_workers; w++)
-        n = gather_worker_tools(page->workers[w], rows, n);
-    qsort(rows, n, sizeof(*rows), compare_tools);
-    for (size_t i = 0; i < n; i++) {
-        if (kept > 0 && compare_tools(&rows[kept - 1], &rows[i]) == 0) {
-            rows[kept - 1].allowed += rows[i].allowed;
-            rows[kept - 1].denied += rows[i].denied;
-        } else {
-            rows[kept++] = rows[i];
-        }
-    }
-    return kept;
-}
-
-static void render_tool(const struct metrics_page *page, const struct tool_row *row, bool allowed,
-                        struct buf *out)
-{
-    uint64_t count = allowed ? row->allowed : row->denied;
-    if (count == 0)
-        return;
-    (void)buf_append(out, STR("portcullis_tool_calls_total{"));
-    label(out, "route", label_name(page->labels, row->route));
-    (void)buf_append_char(out, ',');
-    label(out, "tool", row->name);
-    (void)buf_printf(out, ",decision=\"%s\"} %" PRIu64 "\n", allowed ? "allow" : "deny", count);
-}
-
-static void render_tools(const struct metrics_page *page, struct buf *out)
-{
-    struct tool_row *rows;
-    size_t n = gather_tools(page, &rows);
-    header(out, "portcullis_tool_calls_total", "counter",
-           "Decisions about tools/call, by route and tool.");
-    for (size_t i = 0; i < n; i++) {
-        render_tool(page, &rows[i], true, out);
-        render_tool(page, &rows[i], false, out);
-    }
-    free(rows);
-}
-
-static void render_duration_of(const struct metrics_page *page, size_t route, struct buf *out)
-{
-    static const char name[] = "portcullis_request_duration_seconds";
-    uint64_t sum_us = 0;
-    uint64_t total = 0;
-    for (size_t b = 0; b <= METRICS_BUCKETS; b++) {
-        for (size_t w = 0; w < page->n_workers; w++)
-            total += atomic_load(&page->workers[w]->duration[route].buckets[b]);
-        (void)buf_printf(out, "%s_bucket{", name);
-        label(out, "route", label_name(page->labels, route));
-        (void)buf_printf(out, ",le=\"%s\"} %" PRIu64 "\n",
-                         b < METRICS_BUCKETS ? bounds_text[b] : "+Inf", total);
-    }
-    for (size_t w = 0; w < page->n_workers; w++)
-        sum_us += atomic_load(&page->workers[w]->duration[route].sum_us);
-    (void)buf_printf(out, "%s_sum{", name);
-    label(out, "route", label_name(page->labels, route));
-    (void)buf_printf(out, "} %" PRIu64 ".%06" PRIu64 "\n%s_count{", sum_us / 1000000,
-                     sum_us % 1000000, name);
-    label(out, "route", label_name(page->labels, route));
-    (void)buf_printf(out, "} %" PRIu64 "\n", total);
-}
-
-static void render_durations(const struct metrics_page *page, struct buf *out)
-{
-    header(out, "portcullis_request_duration_seconds", "histogram",
-           "From the complete request head to the end of the answer.");
-    for (size_t route = 0; route < page->labels->n; route++)
-        render_duration_of(page, route, out);
-    if (page->labels->n == OTHER_ROUTE)
-        render_duration_of(page, OTHER_ROUTE, out);
-}
-
 static void render_key_cache(const struct metrics_page *page, struct buf *out)
 {
-    header(out, "portcullis_jwks_from_cache", "gauge",
-           "1 while the issuer's keys come from jwks.cache_dir.");
+    metrics_put_header(out, "portcullis_jwks_from_cache", "gauge",
+                       "1 while the issuer's keys come from jwks.cache_dir.");
     for (size_t i = 0; i < page->n_issuers; i++) {
         (void)buf_append(out, STR("portcullis_jwks_from_cache{"));
-        label(out, "issuer", page->issuers[i].name);
+        metrics_put_label(out, "issuer", page->issuers[i].name);
         (void)buf_printf(out, "} %d\n", page->issuers[i].from_cache ? 1 : 0);
     }
-    header(out, "portcullis_jwks_cache_failures_total", "counter",
-           "Writes to jwks.cache_dir that failed.");
+    metrics_put_header(out, "portcullis_jwks_cache_failures_total", "counter",
+                       "Writes to jwks.cache_dir that failed.");
     (void)buf_printf(out, "portcullis_jwks_cache_failures_total %" PRIu64 "\n",
                      page->key_cache_failures);
 }
 
 static void render_issuers(const struct metrics_page *page, struct buf *out)
 {
-    header(out, "portcullis_jwks_age_seconds", "gauge",
-           "Age of the issuer's keys; absent while none were loaded.");
+    metrics_put_header(out, "portcullis_jwks_age_seconds", "gauge",
+                       "Age of the issuer's keys; absent while none were loaded.");
     for (size_t i = 0; i < page->n_issuers; i++) {
         const struct metrics_issuer *issuer = &page->issuers[i];
         if (issuer->age_s < 0)
             continue;
         (void)buf_append(out, STR("portcullis_jwks_age_seconds{"));
-        label(out, "issuer", issuer->name);
+        metrics_put_label(out, "issuer", issuer->name);
         (void)buf_printf(out, "} %" PRId64 "\n", issuer->age_s);
     }
-    header(out, "portcullis_jwks_max_age_seconds", "gauge",
-           "Age at which the issuer's keys are not used any more.");
+    metrics_put_header(out, "portcullis_jwks_max_age_seconds", "gauge",
+                       "Age at which the issuer's keys are not used any more.");
     for (size_t i = 0; i < page->n_issuers; i++) {
         (void)buf_append(out, STR("portcullis_jwks_max_age_seconds{"));
-        label(out, "issuer", page->issuers[i].name);
+        metrics_put_label(out, "issuer", page->issuers[i].name);
         (void)buf_printf(out, "} %" PRId64 "\n", page->issuers[i].max_age_s);
     }
-    header(out, "portcullis_jwks_keys", "gauge", "Usable keys of the issuer.");
+    metrics_put_header(out, "portcullis_jwks_keys", "gauge", "Usable keys of the issuer.");
     for (size_t i = 0; i < page->n_issuers; i++) {
         (void)buf_append(out, STR("portcullis_jwks_keys{"));
-        label(out, "issuer", page->issuers[i].name);
+        metrics_put_label(out, "issuer", page->issuers[i].name);
         (void)buf_printf(out, "} %u\n", page->issuers[i].keys);
     }
     if (page->has_key_cache)
         render_key_cache(page, out);
-    header(out, "portcullis_jwks_fetches_total", "counter", "Attempts to fetch the issuer's keys.");
+    metrics_put_header(out, "portcullis_jwks_fetches_total", "counter",
+                       "Attempts to fetch the issuer's keys.");
     for (size_t i = 0; i < page->n_issuers; i++) {
         const struct metrics_issuer *issuer = &page->issuers[i];
         (void)buf_append(out, STR("portcullis_jwks_fetches_total{"));
-        label(out, "issuer", issuer->name);
+        metrics_put_label(out, "issuer", issuer->name);
         (void)buf_printf(out, ",result=\"ok\"} %" PRIu64 "\n", issuer->fetches_ok);
         (void)buf_append(out, STR("portcullis_jwks_fetches_total{"));
-        label(out, "issuer", issuer->name);
+        metrics_put_label(out, "issuer", issuer->name);
         (void)buf_printf(out, ",result=\"failed\"} %" PRIu64 "\n", issuer->fetches_failed);
     }
 }
@@ -310,7 +122,8 @@ static uint64_t sum_handshakes(const struct metrics_page *page, size_t worker, s
 
 static void render_handshakes(const struct metrics_page *page, struct buf *out)
 {
-    header(out, "portcullis_tls_handshakes_total", "counter", "TLS handshakes by their result.");
+    metrics_put_header(out, "portcullis_tls_handshakes_total", "counter",
+                       "TLS handshakes by their result.");
     for (size_t w = 0; w < page->n_workers; w++)
         for (size_t i = 0; i < METRICS_HANDSHAKES; i++) {
             const char *result = handshake_result(page, w, i);
@@ -325,11 +138,11 @@ static void render_handshakes(const struct metrics_page *page, struct buf *out)
 static void render_tls(const struct metrics_page *page, struct buf *out)
 {
     render_handshakes(page, out);
-    header(out, "portcullis_tls_certificate_expiry_seconds", "gauge",
-           "When the certificates of a TLS address expire, as Unix time.");
+    metrics_put_header(out, "portcullis_tls_certificate_expiry_seconds", "gauge",
+                       "When the certificates of a TLS address expire, as Unix time.");
     for (size_t i = 0; i < page->n_certificates; i++) {
         (void)buf_append(out, STR("portcullis_tls_certificate_expiry_seconds{"));
-        label(out, "address", page->certificates[i].address);
+        metrics_put_label(out, "address", page->certificates[i].address);
         (void)buf_printf(out, "} %" PRId64 "\n", page->certificates[i].expires_s);
     }
 }
@@ -391,7 +204,7 @@ static void render_simple(const struct metrics_page *page, struct buf *out)
         uint64_t sum = 0;
         for (size_t w = 0; w < page->n_workers; w++)
             sum += read_simple(page->workers[w], metric);
-        header(out, metric->name, metric->type, metric->help);
+        metrics_put_header(out, metric->name, metric->type, metric->help);
         (void)buf_printf(out, "%s %" PRIu64 "\n", metric->name, sum);
     }
 }
@@ -406,7 +219,7 @@ struct plain_metric {
 static void render_plain(const struct plain_metric *rows, size_t n, struct buf *out)
 {
     for (size_t i = 0; i < n; i++) {
-        header(out, rows[i].name, rows[i].type, rows[i].help);
+        metrics_put_header(out, rows[i].name, rows[i].type, rows[i].help);
         (void)buf_printf(out, "%s %" PRIu64 "\n", rows[i].name, rows[i].value);
     }
 }
@@ -434,15 +247,15 @@ static void render_limited(const struct metrics_page *page, struct buf *out)
         [METRICS_LIMIT_SUBJECT_STREAMS] = "subject_streams",
     };
     size_t n = page->labels->n == OTHER_ROUTE ? OTHER_ROUTE + 1 : page->labels->n;
-    header(out, "portcullis_rate_limited_total", "counter",
-           "Requests refused with 429, by route and limit.");
+    metrics_put_header(out, "portcullis_rate_limited_total", "counter",
+                       "Requests refused with 429, by route and limit.");
     for (size_t route = 0; route < n; route++) {
         for (size_t limit = 0; limit < METRICS_N_LIMITS; limit++) {
             uint64_t sum = 0;
             for (size_t w = 0; w < page->n_workers; w++)
                 sum += atomic_load(&page->workers[w]->limited[route][limit]);
             (void)buf_append(out, STR("portcullis_rate_limited_total{"));
-            label(out, "route", label_name(page->labels, route));
+            metrics_put_label(out, "route", metrics_route_name(page->labels, route));
             (void)buf_printf(out, ",limit=\"%s\"} %" PRIu64 "\n", names[limit], sum);
         }
     }
@@ -466,7 +279,7 @@ static void render_traces(const struct metrics_traces *traces, struct buf *out)
          traces->waiting},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        header(out, rows[i].name, rows[i].type, rows[i].help);
+        metrics_put_header(out, rows[i].name, rows[i].type, rows[i].help);
         (void)buf_printf(out, "%s %" PRIu64 "\n", rows[i].name, rows[i].value);
     }
 }
@@ -485,13 +298,13 @@ static void render_kernel_stats(const struct metrics_page *page, struct buf *out
         {"process_open_fds", "Open file descriptors.", stats->open_fds},
         {"process_max_fds", "How many of them there may be.", stats->max_fds},
     };
-    header(out, "process_cpu_seconds_total", "counter", "CPU time, user and system.");
+    metrics_put_header(out, "process_cpu_seconds_total", "counter", "CPU time, user and system.");
     (void)buf_printf(out, "process_cpu_seconds_total %" PRId64 ".%06" PRId64 "\n",
                      stats->cpu_us / 1000000, stats->cpu_us % 1000000);
     for (size_t i = 0; i < ARRAY_LEN(gauges); i++) {
         if (gauges[i].value < 0)
             continue;
-        header(out, gauges[i].name, "gauge", gauges[i].help);
+        metrics_put_header(out, gauges[i].name, "gauge", gauges[i].help);
         (void)buf_printf(out, "%s %" PRId64 "\n", gauges[i].name, gauges[i].value);
     }
 }
@@ -517,8 +330,8 @@ static void render_store(const struct metrics_page *page, struct buf *out)
          "Questions about rates that the store did not answer.", failures},
     };
     render_plain(rows, ARRAY_LEN(rows), out);
-    header(out, "portcullis_store_seconds_total", "counter",
-           "Time that the store took for its answers.");
+    metrics_put_header(out, "portcullis_store_seconds_total", "counter",
+                       "Time that the store took for its answers.");
     (void)buf_printf(out, "portcullis_store_seconds_total %" PRIu64 ".%06" PRIu64 "\n",
                      latency_us / 1000000, latency_us % 1000000);
 }
@@ -541,14 +354,15 @@ static void render_limits(const struct metrics_limits *limits, struct buf *out)
 
 static void render_process(const struct metrics_page *page, struct buf *out)
 {
-    header(out, "portcullis_build_info", "gauge", "Always 1; the version is the label.");
+    metrics_put_header(out, "portcullis_build_info", "gauge",
+                       "Always 1; the version is the label.");
     (void)buf_printf(out, "portcullis_build_info{version=\"%s\"} 1\n", page->version);
-    header(out, "portcullis_workers", "gauge", "Worker threads.");
+    metrics_put_header(out, "portcullis_workers", "gauge", "Worker threads.");
     (void)buf_printf(out, "portcullis_workers %zu\n", page->n_workers);
-    header(out, "portcullis_connections_limit", "gauge",
-           "Client connections that there may be, in all workers.");
+    metrics_put_header(out, "portcullis_connections_limit", "gauge",
+                       "Client connections that there may be, in all workers.");
     (void)buf_printf(out, "portcullis_connections_limit %" PRIu64 "\n", page->connections_limit);
-    header(out, "portcullis_reloads_total", "counter", "Policy reloads.");
+    metrics_put_header(out, "portcullis_reloads_total", "counter", "Policy reloads.");
     (void)buf_printf(out,
                      "portcullis_reloads_total{result=\"ok\"} %" PRIu64
                      "\nportcullis_reloads_total{result=\"failed\"} %" PRIu64 "\n",
@@ -559,9 +373,9 @@ void metrics_render(const struct metrics_page *page, struct buf *out)
 {
     render_kernel_stats(page, out);
     render_process(page, out);
-    render_requests(page, out);
-    render_tools(page, out);
-    render_durations(page, out);
+    metrics_render_requests(page, out);
+    metrics_render_tools(page, out);
+    metrics_render_durations(page, out);
     render_issuers(page, out);
     render_tls(page, out);
     render_simple(page, out);

@@ -262,9 +262,7 @@ static void check_value(struct reader *reader, const struct schema_row *row, jso
                         const struct place *place)
 {
     unsigned type = row->types & type_bit(value);
-    if (type == 0 && (row->flags & SCHEMA_LATER) != 0) {
-        reader_error(reader, place, "not supported yet");
-    } else if (type == 0) {
+    if (type == 0) {
         report_type(reader, row, value, place);
     } else if (type == SCHEMA_STRING) {
         check_string(reader, row, value, place);

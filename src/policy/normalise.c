@@ -30,7 +30,7 @@ static void fill_member(struct reader *reader, json_t *object, const struct sche
 {
     size_t i;
     json_t *element;
-    if (row->def != NULL && (row->flags & SCHEMA_LATER) == 0)
+    if (row->def != NULL)
         set_default(reader, object, key, json_make(row->def));
     json_t *value = json_object_get(object, key);
     if (json_is_object(value))

@@ -81,7 +81,7 @@ static json_t *print_members(const struct reader *reader, json_t *object, const 
     struct str key;
     int r = 0;
     for (size_t i = 0; r == 0 && i < count; i++) {
-        if ((rows[i].flags & (SCHEMA_LATER | SCHEMA_SUGAR)) != 0 ||
+        if ((rows[i].flags & SCHEMA_SUGAR) != 0 ||
             !schema_is_member(&rows[i], str_from_cstr(path), &key))
             continue;
         json_t *value = json_object_get(object, key.ptr);

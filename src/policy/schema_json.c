@@ -180,8 +180,6 @@ static int put_range(json_t *object, const struct schema_row *row)
 
 static int put_text(json_t *object, const struct schema_row *row)
 {
-    if ((row->flags & SCHEMA_LATER) != 0)
-        return put(object, "description", json_sprintf("Not supported yet: %s.", row->text));
     if (row->def_text != NULL)
         return put(object, "description",
                    json_sprintf("%s. Default: %s.", row->text, row->def_text));

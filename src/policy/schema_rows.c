@@ -29,10 +29,6 @@ static const char *const algorithms[] = {"RS256", "RS384", "RS512", "PS256",
 
 #define OPTIONAL_STRING (SCHEMA_STRING | SCHEMA_NULL)
 #define STRING_OR_OBJECT (SCHEMA_STRING | SCHEMA_OBJECT)
-#define LATER(key, meaning)                                                       \
-    {                                                                             \
-        .path = (key), .flags = SCHEMA_LATER, .unit = UNIT_ANY, .text = (meaning) \
-    }
 
 /* In the order of docs/POLICY.md and of `portcullis print`; a parent stands before its members. */
 static const struct schema_row rows[] = {

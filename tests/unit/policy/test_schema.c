@@ -97,10 +97,6 @@ static void schema_is_shipped_as_it_is_printed(void **state)
 static void append_line(struct buf *out, const struct schema_row *row)
 {
     (void)buf_printf(out, "| `%s` | ", row->path);
-    if ((row->flags & SCHEMA_LATER) != 0) {
-        (void)buf_printf(out, "- | - | %s. *Not supported yet.* |\n", row->text);
-        return;
-    }
     assert_int_equal(schema_write_type(row, out), 0);
     (void)buf_append_cstr(out, " | ");
     assert_int_equal(schema_write_default(row, out), 0);
