@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -8,6 +9,24 @@
 #include "base/json.h"
 #include "cli/cli.h"
 #include "gate/fleet.h"
+#include "proto/self_check.h"
+
+/* Nothing can be judged without these. Better no gate than one that refuses everybody until
+ * somebody finds out why. */
+static bool can_judge(void)
+{
+    if (footprint_begin() < 0) {
+        (void)fprintf(stderr, "portcullis: out of memory\n");
+        return false;
+    }
+    const char *failed = self_check();
+    if (failed != NULL)
+        (void)fprintf(stderr,
+                      "portcullis: self-check failed: OpenSSL has no working %s: memory is short, "
+                      "or its configuration forbids it\n",
+                      failed);
+    return failed == NULL;
+}
 
 /* Before anything is opened: if $LISTEN_FDS counts too many, or a wrapper has closed one, its
  * number would become that of a descriptor of ours. */
@@ -31,8 +50,7 @@ static int run(int argc, char **argv)
     struct inherited_set inherited;
     int inherit_fault = take_sockets(&service, &inherited);
     json_wipe_what_is_freed();
-    if (footprint_begin() < 0) {
-        (void)fprintf(stderr, "portcullis: out of memory\n");
+    if (!can_judge()) {
         inherit_free(&inherited);
         return CLI_FAILURE;
     }

@@ -158,6 +158,21 @@ describe('policies', () => {
     });
 });
 
+describe('the self-check of serve', () => {
+    test('an OpenSSL that may not do what tokens need is 1, and told', async () => {
+        const openssl = path.join(folder, 'openssl.cnf');
+        const section = (name, line) => `[${name}]\n${line}\n`;
+        const forbids = section('properties', 'default_properties = provider=nobody');
+        const init = section('init', 'alg_section = properties');
+        fs.writeFileSync(openssl, `openssl_conf = init\n${init}${forbids}`);
+        const { code, stderr } = await runPortcullis(['serve', policyFile(GOOD)], {
+            env: { OPENSSL_CONF: openssl },
+        });
+        assert.equal(code, 1, stderr);
+        assert.match(stderr, /^portcullis: self-check failed: OpenSSL has no working SHA-256\b.*\n$/);
+    });
+});
+
 describe('healthcheck', () => {
     test('is 0 while the daemon lives and 1 when it does not', async () => {
         const stage = await openStage();
