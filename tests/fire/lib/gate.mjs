@@ -5,20 +5,27 @@ import { freePort } from '../../integration/lib/ports.mjs';
 import { NUMBER } from './good-clients.mjs';
 import { PlainUpstream } from './plain-upstream.mjs';
 
-/** A POST whose JSON-RPC id is different each time that GoodClients send it. */
-export const numberedRequest = (stage, options = {}) =>
-    stage.request({
+/** A POST whose JSON-RPC id is different each time that GoodClients send it, PAD bytes longer. */
+export const numberedRequest = (stage, { pad = 0, ...options } = {}) => {
+    const params = pad > 0 ? `{"pad":"${'p'.repeat(pad)}"}` : '{}';
+    return stage.request({
         ...options,
-        body: `{"jsonrpc":"2.0","id":${NUMBER},"method":"ping","params":{}}`,
+        body: `{"jsonrpc":"2.0","id":${NUMBER},"method":"ping","params":${params}}`,
     });
+};
 
 /**
  * { stage, upstream, close }. OPTIONS are those of openStage(); UPSTREAM is merged into the
  * route's.
- * ID_FILE gets the ids of all requests that reach the upstream.
+ * ID_FILE gets the ids of all requests that reach the upstream; VARIED: see PlainUpstream.
  */
-export async function openGate({ idFile = null, upstream: more = {}, ...options } = {}) {
-    const upstream = new PlainUpstream(await freePort(), { file: idFile });
+export async function openGate({
+    idFile = null,
+    varied = false,
+    upstream: more = {},
+    ...options
+} = {}) {
+    const upstream = new PlainUpstream(await freePort(), { file: idFile, varied });
     await upstream.start();
     const routes = () => [
         {

@@ -38,7 +38,8 @@ export class GoodClients {
     /**
      * Ends them: { served, failures, results, p50, p99, max }, times in ms; FAILURES are texts
      * about
-     * whatever was not 200. Each of RESULTS is { id, status, start, end }, in ms since the epoch.
+     * whatever was not 200. Each of RESULTS is { id, status, begun, start, end }, in ms since the
+     * epoch; BEGUN: the head of an answer came, and not all of its body.
      */
     async stop() {
         this.#worker.postMessage('stop');
@@ -81,10 +82,14 @@ async function work({ port, texts, clients, paceMs, timeoutMs }) {
             const text = numbered(texts[id % texts.length], id);
             const start = now();
             let status;
+            let begun = false;
             try {
                 wire ??= await Wire.open(port);
                 wire.send(Buffer.from(text, 'latin1'));
-                const answer = await wire.answer({ timeoutMs });
+                const answer = await wire.head({ timeoutMs });
+                begun = true;
+                await wire.body({ timeoutMs });
+                begun = false;
                 status = answer.status;
                 if (answer.get('connection')?.toLowerCase() === 'close') {
                     wire.close();
@@ -95,7 +100,7 @@ async function work({ port, texts, clients, paceMs, timeoutMs }) {
                 wire?.close();
                 wire = null;
             }
-            results.push({ id, status, start, end: now() });
+            results.push({ id, status, begun, start, end: now() });
             if (paceMs > 0) await sleep(paceMs);
         }
         wire?.close();

@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // An MCP server of few words in a process of its own: every POST is answered with its own id, a GET
-// is a stream without events. It may write each id into a file before anything else happens.
+// is a stream without events. It may write each id into a file before anything else happens, and
+// take its time in various ways, so that a kill meets requests in every phase.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
 import process from 'node:process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 export class PlainUpstream {
-    /** Listens on PORT. FILE, if any, gets the ids of all POSTs that ever come, one in a line. */
-    constructor(port, { file = null } = {}) {
+    /**
+     * Listens on PORT. FILE, if any, gets the ids of all POSTs that ever come, one in a line, as soon
+     * as the beginning of their body is there. VARIED: each answer in another one of
+     * the WAYS.
+     */
+    constructor(port, { file = null, varied = false } = {}) {
         this.port = port;
         this.file = file;
+        this.varied = varied;
         this.child = null;
     }
 
@@ -23,8 +30,8 @@ export class PlainUpstream {
 
     /** Resolves when it listens, with the time in ms since the epoch. */
     async start() {
-        const args = [fileURLToPath(import.meta.url), String(this.port)];
-        if (this.file) args.push(this.file);
+        const { port, file, varied } = this;
+        const args = [fileURLToPath(import.meta.url), JSON.stringify({ port, file, varied })];
         this.child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
         let partial = '';
         const listening = new Promise((resolve) => {
@@ -44,8 +51,43 @@ export class PlainUpstream {
     }
 }
 
-function serve(port, file) {
+const MAX_DELAY_MS = 30;
+const delay = () => sleep(Math.random() * MAX_DELAY_MS);
+
+/** Ways to answer: at once, late, in two parts with and without a length, and by a stream. */
+const WAYS = [
+    async (response, text) => {
+        response.end(text);
+    },
+    async (response, text) => {
+        await delay();
+        response.end(text);
+    },
+    async (response, text) => {
+        await delay();
+        response.write(text.slice(0, text.length / 2));
+        await delay();
+        response.end(text.slice(text.length / 2));
+    },
+    async (response, text) => {
+        response.setHeader('Content-Type', 'text/event-stream');
+        response.write('data: {"jsonrpc":"2.0","method":"x"}\n\n');
+        await delay();
+        response.end(`data: ${text}\n\n`);
+    },
+    async (response, text) => {
+        response.setHeader('Content-Length', text.length);
+        response.flushHeaders();
+        await delay();
+        response.write(text.slice(0, text.length / 2));
+        await delay();
+        response.end(text.slice(text.length / 2));
+    },
+];
+
+function serve({ port, file, varied }) {
     const ids = file ? fs.openSync(file, 'a') : null;
+    let served = 0;
     const server = http.createServer(
         { keepAliveTimeout: 0, requestTimeout: 0 },
         (request, response) => {
@@ -55,12 +97,16 @@ function serve(port, file) {
                 response.flushHeaders();
                 return;
             }
-            request.on('data', (part) => parts.push(part));
+            request.on('data', (part) => {
+                if (parts.length === 0 && ids !== null)
+                    fs.writeSync(ids, `${/"id":(\d+)/.exec(part.toString())?.[1] ?? null}\n`);
+                parts.push(part);
+            });
             request.on('end', () => {
                 const { id = null } = JSON.parse(Buffer.concat(parts).toString());
-                if (ids !== null) fs.writeSync(ids, `${id}\n`);
-                response.writeHead(200, { 'Content-Type': 'application/json' });
-                response.end(JSON.stringify({ jsonrpc: '2.0', id, result: {} }));
+                const way = WAYS[varied ? served++ % WAYS.length : 0];
+                response.setHeader('Content-Type', 'application/json');
+                void way(response, JSON.stringify({ jsonrpc: '2.0', id, result: {} }));
             });
         },
     );
@@ -69,5 +115,4 @@ function serve(port, file) {
     );
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url))
-    serve(Number(process.argv[2]), process.argv[3] ?? null);
+if (process.argv[1] === fileURLToPath(import.meta.url)) serve(JSON.parse(process.argv[2]));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// T22: the upstream is killed and started again ten times under load. What is lost is what was
-// under
-// way or came while it was gone, each told as 502 or 504; no POST is sent twice; and once it is
-// back, so is the service.
+// T22: the upstream is killed and started again ten times under load. Its answers take various times,
+// some come in two parts, and some requests are long: a kill meets all phases. What is lost is what
+// was under way or came while it was gone, each told as 502 or 504, or by an answer that breaks off;
+// no POST is sent twice; and once it is back, so is the service.
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -14,17 +14,21 @@ import { numberedRequest, openGate } from '../lib/gate.mjs';
 export const row = 'T22';
 export const title = 'an upstream that crashes under load';
 
-const CLIENTS = 8;
+const CLIENTS = 16;
+const LONG_BYTES = 300_000; // more than a socket takes at once
 const now = () => performance.timeOrigin + performance.now();
 
 export async function run(report, { crashes = 10 } = {}) {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'portcullis-fire-'));
-    const { stage, upstream, close } = await openGate({ idFile: path.join(folder, 'ids') });
+    const { stage, upstream, close } = await openGate({
+        idFile: path.join(folder, 'ids'),
+        varied: true,
+    });
     const outages = []; // [killed, listening again]
     try {
-        const clients = new GoodClients(stage.gate.port, [numberedRequest(stage)], {
-            clients: CLIENTS,
-        });
+        const short = numberedRequest(stage);
+        const requests = [short, short, short, numberedRequest(stage, { pad: LONG_BYTES })];
+        const clients = new GoodClients(stage.gate.port, requests, { clients: CLIENTS });
         for (let i = 0; i < crashes; i++) {
             await sleep(700);
             const killed = now();
@@ -43,7 +47,7 @@ export async function run(report, { crashes = 10 } = {}) {
 
 function judge(report, { results, served, outages, ids }) {
     const lost = results.filter(({ status }) => status !== 200);
-    const wrong = lost.filter(({ status }) => status !== 502 && status !== 504);
+    const wrong = lost.filter(({ status, begun }) => status !== 502 && status !== 504 && !begun);
     const isExcused = ({ start, end }) =>
         outages.some(([killed, back]) => end >= killed && start <= back);
     const count = new Map();
@@ -54,9 +58,16 @@ function judge(report, { results, served, outages, ids }) {
         return Math.min(...first.map(({ end }) => end)) - back;
     });
     const underWay = lost.filter(({ id }) => count.has(String(id)));
-    report.atLeast('requests served', 1000, served);
+    const cut = underWay.filter(({ begun }) => begun);
+    report.atLeast('requests served', 100 * outages.length, served);
+    report.atLeast(
+        'requests that a kill met before their answer',
+        outages.length,
+        underWay.length - cut.length,
+    );
+    report.atLeast('requests that a kill met in the middle of it', 1, cut.length);
     report.none(
-        'failures that are neither 502 nor 504',
+        'failures that are neither 502 nor 504, nor an answer that breaks off',
         wrong.map((r) => `${r.status}`),
         lost.length,
     );
