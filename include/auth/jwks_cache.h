@@ -72,8 +72,10 @@ struct jwks_cache_options {
 };
 
 /* Opens the folder, removes what an earlier process left half written, and starts the thread. 0;
- * -ENOTDIR, -EACCES, -EROFS, ...: it is not there, or not to be written to. */
+ * -ENOENT, -ENOTDIR, -EACCES, -EPERM: it is not there, or not ours to write to; -ENOMEM, ... */
 int jwks_cache_open(const struct jwks_cache_options *options, struct jwks_cache **ret_cache);
+/* Why nothing could be written to it then (-ENOSPC, -EROFS, ...), or 0. It is open all the same. */
+int jwks_cache_write_fault(const struct jwks_cache *cache);
 /* Others than its owner may write to the folder: they can remove our files, and put back old ones.
  */
 bool jwks_cache_is_open_to_others(const struct jwks_cache *cache);

@@ -41,6 +41,7 @@ struct jwks_cache {
     struct jwks_cache_options options;
     int dir_fd;
     bool open_to_others;
+    int write_fault; /* when it was opened */
     pthread_t thread;
 
     pthread_mutex_t lock; /* guards what stands below */
@@ -318,6 +319,13 @@ static struct jwks_cache *cache_free(struct jwks_cache *cache)
     return NULL;
 }
 
+/* What somebody has to correct. Anything else (a disk that is full, or was mounted read-only after
+ * a fault) is no reason to do without the keys that can be read there. */
+static bool is_mistake(int fault)
+{
+    return fault == -ENOENT || fault == -ENOTDIR || fault == -EACCES || fault == -EPERM;
+}
+
 static int open_dir(struct jwks_cache *cache)
 {
     struct stat st;
@@ -325,10 +333,12 @@ static int open_dir(struct jwks_cache *cache)
     if (cache->dir_fd < 0 || fstat(cache->dir_fd, &st) < 0)
         return -errno;
     cache->open_to_others = (st.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (st.st_mode & S_ISVTX) == 0;
+    remove_leftovers(cache->dir_fd); /* on a full disk it makes room */
     int r = check_writable(cache->dir_fd);
-    if (r == 0)
-        remove_leftovers(cache->dir_fd);
-    return r;
+    if (is_mistake(r))
+        return r;
+    cache->write_fault = r;
+    return 0;
 }
 
 /* Signals are for the main thread. */
@@ -368,6 +378,11 @@ int jwks_cache_open(const struct jwks_cache_options *options, struct jwks_cache 
     }
     *ret_cache = cache;
     return 0;
+}
+
+int jwks_cache_write_fault(const struct jwks_cache *cache)
+{
+    return cache->write_fault;
 }
 
 bool jwks_cache_is_open_to_others(const struct jwks_cache *cache)

@@ -33,13 +33,17 @@ int fleet_open_key_cache(struct fleet *fleet)
         &(struct jwks_cache_options){
             .dir = dir.ptr, .written = on_written, .ctx = fleet, .mailbox = fleet->mailbox},
         &fleet->key_cache);
-    if (r < 0)
+    if (r < 0) {
         LOG(&fleet->log, clock, LOG_LEVEL_ERROR, "jwks_cache_open_failed",
             LOG_CSTR("key", "jwks.cache_dir"), LOG_STR("dir", dir),
             LOG_CSTR("reason", strerrordesc_np(-r)));
-    else if (jwks_cache_is_open_to_others(fleet->key_cache))
+        return r;
+    }
+    if (jwks_cache_write_fault(fleet->key_cache) < 0)
+        on_written(fleet, dir.ptr, jwks_cache_write_fault(fleet->key_cache));
+    if (jwks_cache_is_open_to_others(fleet->key_cache))
         LOG(&fleet->log, clock, LOG_LEVEL_WARN, "jwks_cache_open_to_others", LOG_STR("dir", dir));
-    return r;
+    return 0;
 }
 
 void fleet_close_key_cache(struct fleet *fleet)

@@ -4,8 +4,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -527,6 +529,34 @@ static void jwks_cache_open_says_what_is_wrong_with_the_folder(void **state)
     (void)jwks_cache_close(good, CLOSE_MS);
 }
 
+/* The disk is read-only after a fault, or full: what is on it can still be read. */
+static void jwks_cache_open_reads_what_it_cannot_write(void **state)
+{
+    struct world *w = *state;
+    int status;
+    save(w);
+    assert_int_equal(jwks_cache_write_fault(w->cache), 0);
+    if (geteuid() != 0)
+        skip();
+    pid_t child = fork();
+    if (child == 0) { /* mounts of its own */
+        w->cache = NULL;
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount(w->dir, w->dir, NULL, MS_BIND, NULL) < 0 ||
+            mount(NULL, w->dir, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) < 0)
+            _exit(2);
+        _exit(open_cache(w) == 0 && jwks_cache_write_fault(w->cache) == -EROFS &&
+                      load(w) == JWKS_CACHE_OK
+                  ? 0
+                  : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 2)
+        skip(); /* no mounts here */
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void jwks_cache_tells_of_a_write_that_failed_and_keeps_the_old_file(void **state)
 {
     struct world *w = *state;
@@ -624,6 +654,7 @@ int main(void)
         TEST(jwks_cache_refuses_files_that_others_may_have_made),
         TEST(jwks_cache_reads_no_more_than_an_entry_can_have),
         TEST(jwks_cache_open_says_what_is_wrong_with_the_folder),
+        TEST(jwks_cache_open_reads_what_it_cannot_write),
         TEST(jwks_cache_tells_of_a_write_that_failed_and_keeps_the_old_file),
         TEST(jwks_cache_open_removes_what_was_left_half_written),
         TEST(jwks_cache_never_shows_a_part_of_an_entry),
