@@ -3,7 +3,7 @@
  * of the issuer: one small file for each, docs/TOKENS.md tells when it counts.
  *
  * Who can write such a file can make tokens, so only a regular file counts that is ours, that
- * nobody else may write, that is complete, of the same issuer and the same jwks_uri, not too old
+ * nobody else may write, that is complete, of the same issuer, jwks_uri and CAs, not too old
  * and not from the future. Only what a JWK publishes is kept, never a private member.
  *
  * Files are written by a thread of the cache, so that a slow disk, or a network file system that
@@ -35,6 +35,7 @@ enum jwks_cache_rc {
     JWKS_CACHE_MALFORMED, /* cut off, no strict JSON, other members than we write */
     JWKS_CACHE_ISSUER,
     JWKS_CACHE_JWKS_URI,
+    JWKS_CACHE_TRUST, /* fetched while other CAs were trusted (issuers.*.ca_file, its content) */
     JWKS_CACHE_FUTURE,
     JWKS_CACHE_OLD,
     JWKS_CACHE_KEYS, /* no usable key in it, by the rules of a fetched set */

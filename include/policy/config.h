@@ -51,6 +51,7 @@ struct issuer_config {
     struct str issuer;            /* compared byte for byte with iss */
     struct str jwks_uri;          /* absent: discovered */
     struct str ca_file;           /* absent: the system's */
+    struct str trust;             /* SHA-256 of its content, hex; absent without one */
     const struct str *algorithms; /* default: RS256 only */
     size_t n_algorithms;
     bool allow_http; /* loopback host, or insecure.http_issuer */

@@ -352,7 +352,7 @@ bool jwks_keeper_serves(const struct jwks_keeper *keeper, const struct issuer_co
 {
     const struct issuer_config *own = keeper->options.issuer;
     if (!str_eq(own->issuer, issuer->issuer) || !str_eq(own->jwks_uri, issuer->jwks_uri) ||
-        !str_eq(own->ca_file, issuer->ca_file) || own->n_algorithms != issuer->n_algorithms)
+        !str_eq(own->trust, issuer->trust) || own->n_algorithms != issuer->n_algorithms)
         return false;
     for (size_t i = 0; i < own->n_algorithms; i++)
         if (!str_eq(own->algorithms[i], issuer->algorithms[i]))

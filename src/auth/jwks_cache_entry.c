@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An entry of the key cache as text: {"version":1,"issuer":...,"jwks_uri":...,"discovered":...,
- * "fetched_at":SECONDS,"jwks":{"keys":[...]}}. */
+/* An entry of the key cache as text: {"version":2,"issuer":...,"jwks_uri":...,"discovered":...,
+ * "trust":...,"fetched_at":SECONDS,"jwks":{"keys":[...]}}; "trust" is "" for the CAs of the system.
+ */
 #include <errno.h>
 #include <stdio.h>
 
@@ -10,8 +11,8 @@
 #include "base/secret.h"
 #include "proto/uri.h"
 
-#define ENTRY_VERSION 1
-#define ENTRY_MEMBERS 6
+#define ENTRY_VERSION 2
+#define ENTRY_MEMBERS 7
 #define ENTRY_MAX_DEPTH 9 /* one more than a set */
 #define NAME_HOST_BYTES 80
 #define NAME_HASH_BYTES 8
@@ -29,6 +30,7 @@ const char *jwks_cache_rc_text(enum jwks_cache_rc rc)
         [JWKS_CACHE_MALFORMED] = "is not what this program writes",
         [JWKS_CACHE_ISSUER] = "is of another issuer",
         [JWKS_CACHE_JWKS_URI] = "has keys from another jwks_uri",
+        [JWKS_CACHE_TRUST] = "was fetched when other CAs were trusted",
         [JWKS_CACHE_FUTURE] = "was fetched in the future",
         [JWKS_CACHE_OLD] = "was fetched too long ago",
         [JWKS_CACHE_KEYS] = "has no usable key",
@@ -85,10 +87,11 @@ int jwks_cache_append_entry(const struct issuer_config *issuer, struct str jwks_
     const json_t *keys = json_object_get(root, "keys");
     if (!json_is_array(keys))
         return -EINVAL;
-    entry = json_pack("{s:i, s:s%, s:s%, s:b, s:I, s:o}", "version", ENTRY_VERSION, "issuer",
+    const struct str trust = str_is_set(issuer->trust) ? issuer->trust : STR("");
+    entry = json_pack("{s:i, s:s%, s:s%, s:b, s:s%, s:I, s:o}", "version", ENTRY_VERSION, "issuer",
                       issuer->issuer.ptr, issuer->issuer.len, "jwks_uri", jwks_uri.ptr,
-                      jwks_uri.len, "discovered", !str_is_set(issuer->jwks_uri), "fetched_at",
-                      (json_int_t)fetched_at_s, "jwks", public_set(keys));
+                      jwks_uri.len, "discovered", !str_is_set(issuer->jwks_uri), "trust", trust.ptr,
+                      trust.len, "fetched_at", (json_int_t)fetched_at_s, "jwks", public_set(keys));
     return entry != NULL ? json_write(entry, 0, out) : -ENOMEM;
 }
 
@@ -121,6 +124,7 @@ static bool is_well_formed(const json_t *entry)
            json_is_string(json_object_get(entry, "issuer")) &&
            json_is_string(json_object_get(entry, "jwks_uri")) &&
            json_is_boolean(json_object_get(entry, "discovered")) &&
+           json_is_string(json_object_get(entry, "trust")) &&
            json_is_integer(json_object_get(entry, "fetched_at")) &&
            json_is_object(json_object_get(entry, "jwks"));
 }
@@ -142,6 +146,8 @@ enum jwks_cache_rc jwks_cache_read_entry(struct str text, const struct issuer_co
         return JWKS_CACHE_ISSUER;
     if (!is_same_place(entry, issuer))
         return JWKS_CACHE_JWKS_URI;
+    if (!str_eq(json_get_str(entry, "trust"), issuer->trust))
+        return JWKS_CACHE_TRUST;
     const int64_t fetched_at_s = json_integer_value(json_object_get(entry, "fetched_at"));
     if (fetched_at_s > now_s)
         return JWKS_CACHE_FUTURE;

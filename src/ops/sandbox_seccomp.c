@@ -364,7 +364,7 @@ static int add_expected(scmp_filter_ctx filter, bool refuse)
          * for every thread. */
         {{"clone3", {{0}}}, ENOSYS},
         /* Which addresses this machine has. Tried for every name that is looked up. */
-        {{"socket", {SCMP_A0(SCMP_CMP_EQ, AF_NETLINK), SCMP_A2(SCMP_CMP_EQ, NETLINK_ROUTE)}},
+        {{"socket", {SCMP_A0(SCMP_CMP_EQ, AF_NETLINK, 0), SCMP_A2(SCMP_CMP_EQ, NETLINK_ROUTE, 0)}},
          EPERM},
     };
     int r = 0;

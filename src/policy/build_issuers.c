@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/secret.h"
 #include "policy/build_int.h"
 
 #define MAX_NAME_BYTES 64
@@ -52,6 +57,32 @@ static void check_jwks_uri(struct reader *reader, json_t *root, const json_t *va
         issuer->allow_http |= !uri.https;
 }
 
+/* Keys count as long as those count who vouch for where they came from: the CAs themselves, not the
+ * name of their file. */
+static struct str hash_trust(struct reader *reader, struct str pem)
+{
+    uint8_t digest[SHA256_LEN];
+    char hex[2 * SHA256_LEN + 1];
+    struct str hash = {0};
+    if (secret_sha256(pem, digest) == 0) {
+        for (size_t i = 0; i < SHA256_LEN; i++)
+            (void)snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+        hash = reader_keep(reader, str_make(hex, 2 * SHA256_LEN));
+    }
+    if (!str_is_set(hash))
+        reader->fault = -ENOMEM;
+    return hash;
+}
+
+static void build_trust(struct reader *reader, json_t *object, const struct place *place,
+                        struct issuer_config *issuer)
+{
+    CLEANUP(buf_free) struct buf pem = {0};
+    issuer->ca_file = build_pem_file(reader, object, "ca_file", place, &pem);
+    if (str_is_set(issuer->ca_file))
+        issuer->trust = hash_trust(reader, buf_str(&pem));
+}
+
 static void build_issuer(struct reader *reader, json_t *root, json_t *object,
                          const struct place *place, struct issuer_config *issuer)
 {
@@ -62,7 +93,7 @@ static void build_issuer(struct reader *reader, json_t *root, json_t *object,
     issuer->name = reader_keep(reader, place->key);
     issuer->issuer = build_optional(reader, object, "issuer");
     issuer->jwks_uri = build_optional(reader, object, "jwks_uri");
-    issuer->ca_file = build_pem_path(reader, object, "ca_file", place);
+    build_trust(reader, object, place, issuer);
     issuer->algorithms = algorithms.items;
     issuer->n_algorithms = algorithms.count;
     issuer->allow_http = json_is_true(json_object_get(insecure, "http_issuer"));

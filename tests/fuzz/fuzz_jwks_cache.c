@@ -48,6 +48,7 @@ static void check(struct str text, const struct issuer_config *issuer)
         ORACLE(json_is_true(json_object_get(root, "discovered")) == !str_is_set(issuer->jwks_uri));
         ORACLE(!str_is_set(issuer->jwks_uri) ||
                str_eq(json_get_str(root, "jwks_uri"), issuer->jwks_uri));
+        ORACLE(str_eq(json_get_str(root, "trust"), issuer->trust));
         ORACLE(json_integer_value(json_object_get(root, "fetched_at")) == at_s);
         ORACLE(at_s <= NOW_S && at_s >= NOW_S - MAX_AGE_MS / 1000);
         ORACLE(json_equal(json_object_get(root, "jwks"), set));

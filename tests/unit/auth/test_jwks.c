@@ -729,6 +729,12 @@ static void jwks_keeper_serves_the_same_issuer_only(void **state)
             fail_msg("%s", rows[i].why);
         config_unref(config);
     }
+    /* What a file of CAs holds counts, not its name. */
+    struct issuer_config issuer = config_get(w->config)->issuers[0];
+    issuer.ca_file = STR("/etc/policy/renamed.pem");
+    assert_true(jwks_keeper_serves(w->keeper, &issuer));
+    issuer.trust = STR("ab");
+    assert_false(jwks_keeper_serves(w->keeper, &issuer));
 }
 
 static void jwks_keeper_move_keeps_the_keys_and_takes_the_new_settings(void **state)

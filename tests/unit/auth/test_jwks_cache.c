@@ -214,9 +214,11 @@ static void jwks_cache_keeps_no_private_member(void **state)
     buf_free(&entry);
 }
 
-#define ENTRY(issuer, uri, discovered, fetched_at, jwks)                                           \
-    "{\"version\":1,\"issuer\":\"" issuer "\",\"jwks_uri\":\"" uri "\",\"discovered\":" discovered \
-    ",\"fetched_at\":" fetched_at ",\"jwks\":" jwks "}"
+#define ENTRY(issuer, uri, discovered, fetched_at, jwks) \
+    TRUSTED(issuer, uri, discovered, fetched_at, jwks, "\"\"")
+#define TRUSTED(issuer, uri, discovered, fetched_at, jwks, trust)                                  \
+    "{\"version\":2,\"issuer\":\"" issuer "\",\"jwks_uri\":\"" uri "\",\"discovered\":" discovered \
+    ",\"trust\":" trust ",\"fetched_at\":" fetched_at ",\"jwks\":" jwks "}"
 #define GOOD                                                                               \
     ENTRY("https://Tenant.example/", "https://tenant.example/keys", "false", "1795230007", \
           "{\"keys\":[]}")
@@ -231,22 +233,23 @@ static void jwks_cache_refuses_every_other_entry(void **state)
     } rows[] = {
         {"good", GOOD, JWKS_CACHE_OK},
         {"empty", "", JWKS_CACHE_MALFORMED},
-        {"cut off", "{\"version\":1,\"issuer\":\"https://Ten", JWKS_CACHE_MALFORMED},
+        {"cut off", "{\"version\":2,\"issuer\":\"https://Ten", JWKS_CACHE_MALFORMED},
         {"something behind", GOOD "x", JWKS_CACHE_MALFORMED},
         {"an array", "[" GOOD "]", JWKS_CACHE_MALFORMED},
         {"a number", "7", JWKS_CACHE_MALFORMED},
         {"a set alone", "{\"keys\":[]}", JWKS_CACHE_MALFORMED},
         {"not UTF-8", "{\"version\":\"\xff\"}", JWKS_CACHE_MALFORMED},
         {"a member twice",
-         "{\"version\":1,\"version\":1,\"issuer\":\"https://Tenant.example/\",\"jwks_uri\":\"x\","
+         "{\"version\":2,\"version\":2,\"issuer\":\"https://Tenant.example/\",\"jwks_uri\":\"x\","
          "\"discovered\":false,\"fetched_at\":1,\"jwks\":{}}",
          JWKS_CACHE_MALFORMED},
         {"a member more",
-         "{\"version\":1,\"issuer\":\"https://Tenant.example/\",\"jwks_uri\":\"x\",\"discovered\":"
+         "{\"version\":2,\"trust\":\"\",\"issuer\":\"https://Tenant.example/"
+         "\",\"jwks_uri\":\"x\",\"discovered\":"
          "false,\"fetched_at\":1795230007,\"jwks\":{},\"more\":1}",
          JWKS_CACHE_MALFORMED},
         {"another version",
-         "{\"version\":2,\"issuer\":\"https://Tenant.example/\",\"jwks_uri\":"
+         "{\"version\":3,\"trust\":\"\",\"issuer\":\"https://Tenant.example/\",\"jwks_uri\":"
          "\"https://tenant.example/keys\",\"discovered\":false,\"fetched_at\":1795230007,\"jwks\":"
          "{}}",
          JWKS_CACHE_MALFORMED},
@@ -255,11 +258,13 @@ static void jwks_cache_refuses_every_other_entry(void **state)
                "{}"),
          JWKS_CACHE_MALFORMED},
         {"an issuer that is no string",
-         "{\"version\":1,\"issuer\":7,\"jwks_uri\":\"https://tenant.example/keys\",\"discovered\":"
+         "{\"version\":2,\"trust\":\"\",\"issuer\":7,\"jwks_uri\":\"https://tenant.example/"
+         "keys\",\"discovered\":"
          "false,\"fetched_at\":1795230007,\"jwks\":{}}",
          JWKS_CACHE_MALFORMED},
         {"a place that is no string",
-         "{\"version\":1,\"issuer\":\"https://Tenant.example/\",\"jwks_uri\":null,\"discovered\":"
+         "{\"version\":2,\"trust\":\"\",\"issuer\":\"https://Tenant.example/"
+         "\",\"jwks_uri\":null,\"discovered\":"
          "false,\"fetched_at\":1795230007,\"jwks\":{}}",
          JWKS_CACHE_MALFORMED},
         {"a discovery that is neither true nor false",
@@ -285,6 +290,19 @@ static void jwks_cache_refuses_every_other_entry(void **state)
          ENTRY("https://Tenant.example/", "https://tenant.example/keys", "true", "1795230007",
                "{}"),
          JWKS_CACHE_JWKS_URI},
+        {"of before there was a trust",
+         "{\"version\":1,\"issuer\":\"https://Tenant.example/\",\"jwks_uri\":"
+         "\"https://tenant.example/keys\",\"discovered\":false,\"fetched_at\":1795230007,\"jwks\":"
+         "{}}",
+         JWKS_CACHE_MALFORMED},
+        {"a trust that is no string",
+         TRUSTED("https://Tenant.example/", "https://tenant.example/keys", "false", "1795230007",
+                 "{}", "null"),
+         JWKS_CACHE_MALFORMED},
+        {"keys that another CA vouched for",
+         TRUSTED("https://Tenant.example/", "https://tenant.example/keys", "false", "1795230007",
+                 "{}", "\"00ff\""),
+         JWKS_CACHE_TRUST},
         {"a second too old",
          ENTRY("https://Tenant.example/", "https://tenant.example/keys", "false", "1795226406",
                "{}"),
@@ -309,6 +327,38 @@ static void jwks_cache_refuses_every_other_entry(void **state)
                                                       3600000, &fetched_at_s, &jwks);
         if (rc != rows[i].rc || (rc != JWKS_CACHE_OK && (jwks.len > 0 || fetched_at_s != 0)))
             fail_msg("%s: %s", rows[i].why, jwks_cache_rc_text(rc));
+        buf_free(&jwks);
+    }
+}
+
+static void jwks_cache_keeps_the_trust_that_keys_were_fetched_with(void **state)
+{
+    (void)state;
+    static const struct {
+        struct str then;
+        struct str now;
+        enum jwks_cache_rc rc;
+    } rows[] = {
+        {STR_INIT("aa"), STR_INIT("aa"), JWKS_CACHE_OK},
+        {STR_INIT("aa"), STR_INIT("ab"), JWKS_CACHE_TRUST},
+        {STR_INIT("aa"), {0}, JWKS_CACHE_TRUST},
+        {{0}, STR_INIT("aa"), JWKS_CACHE_TRUST},
+        {{0}, {0}, JWKS_CACHE_OK},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct buf entry = buf_make(JWKS_CACHE_MAX_BYTES);
+        struct buf jwks = buf_make(JWKS_CACHE_MAX_BYTES);
+        struct issuer_config issuer = plain;
+        int64_t at_s;
+        issuer.trust = rows[i].then;
+        assert_int_equal(
+            jwks_cache_append_entry(&issuer, issuer.jwks_uri, NOW_S, STR("{\"keys\":[]}"), &entry),
+            0);
+        issuer.trust = rows[i].now;
+        assert_int_equal(
+            jwks_cache_read_entry(buf_str(&entry), &issuer, NOW_S, DAY_MS, &at_s, &jwks),
+            rows[i].rc);
+        buf_free(&entry);
         buf_free(&jwks);
     }
 }
@@ -645,6 +695,7 @@ int main(void)
         TEST(jwks_cache_gives_back_the_set_that_was_fetched),
         cmocka_unit_test(jwks_cache_keeps_no_private_member),
         cmocka_unit_test(jwks_cache_refuses_every_other_entry),
+        cmocka_unit_test(jwks_cache_keeps_the_trust_that_keys_were_fetched_with),
         cmocka_unit_test(jwks_cache_believes_a_discovered_place_at_home_only),
         cmocka_unit_test(jwks_cache_believes_plain_http_of_who_may_use_it),
         cmocka_unit_test(jwks_cache_refuses_more_text_than_an_entry_can_have),

@@ -205,6 +205,7 @@ static void config_reads_every_key_that_is_set(void **state)
     assert_int_equal(data->issuers[0].n_algorithms, 2);
     assert_str(data->issuers[0].algorithms[0], "PS256");
     assert_str(data->issuers[0].ca_file, "/etc/policy/ca.pem");
+    assert_int_equal(data->issuers[0].trust.len, 64);
     assert_int_equal(data->jwks.refresh_ms, 60000);
     assert_str(data->jwks.cache_dir, "/etc/policy/keys");
     assert_int_equal(data->jwks.cache_max_age_ms, 1441 * 60000);
