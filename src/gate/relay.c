@@ -377,10 +377,18 @@ void relay_cancel(struct txn *txn)
     buf_free(&txn->relay.body);
 }
 
+/* A stream that lasts until somebody ends it, and that the client opens anew: opened by GET, or by a
+ * call that asks for nothing else (MCP 2026). One in a batch waits with the rest of it. */
+static bool is_open_ended(const struct txn *txn)
+{
+    return txn->request.method == METHOD_GET ||
+           (txn->body.n_messages == 1 &&
+            str_eq(txn->body.messages[0].method, STR("subscriptions/listen")));
+}
+
 void relay_finish_stream(struct txn *txn)
 {
-    if (txn->relay.state != RELAY_STREAMING || txn->request.method != METHOD_GET ||
-        !txn->relay.events)
+    if (txn->relay.state != RELAY_STREAMING || !is_open_ended(txn) || !txn->relay.events)
         return;
     txn->relay.call = upstream_cancel(txn->relay.call);
     txn->relay.state = RELAY_DONE;
