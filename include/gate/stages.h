@@ -4,6 +4,7 @@
 #ifndef GATE_STAGES_H
 #define GATE_STAGES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct txn;
@@ -31,5 +32,8 @@ void limits_end(struct txn *txn);
 
 /* The name of the stage TXN is at. */
 const char *stages_name(const struct txn *txn);
+/* TXN was refused before anybody asked who its caller is: by route, origin or ip_rate. Whoever can
+ * connect can have as many of these as he likes. */
+bool stages_refused_anybody(const struct txn *txn);
 
 #endif

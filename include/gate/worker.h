@@ -71,6 +71,8 @@ struct worker {
     size_t n_listens;
     int64_t handshake_log_due_ms; /* failed handshakes are told once a second */
     uint64_t handshakes_untold;
+    int64_t flood_began_ms; /* of requests that anybody can send; some are told each second */
+    uint64_t flood_lines;
     struct rng rng;
     struct list txns;
     struct list marked;

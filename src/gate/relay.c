@@ -377,8 +377,8 @@ void relay_cancel(struct txn *txn)
     buf_free(&txn->relay.body);
 }
 
-/* A stream that lasts until somebody ends it, and that the client opens anew: opened by GET, or by a
- * call that asks for nothing else (MCP 2026). One in a batch waits with the rest of it. */
+/* A stream that lasts until somebody ends it, and that the client opens anew: opened by GET, or by
+ * a call that asks for nothing else (MCP 2026). One in a batch waits with the rest of it. */
 static bool is_open_ended(const struct txn *txn)
 {
     return txn->request.method == METHOD_GET ||

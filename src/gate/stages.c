@@ -278,6 +278,13 @@ enum step stages_run(struct txn *txn)
     return step;
 }
 
+bool stages_refused_anybody(const struct txn *txn)
+{
+    return txn->replied && !txn->is_document && txn->stage < ARRAY_LEN(table) &&
+           (table[txn->stage].run == stage_route || table[txn->stage].run == stage_origin ||
+            table[txn->stage].run == stage_ip_rate);
+}
+
 const char *stages_name(const struct txn *txn)
 {
     return txn->stage < ARRAY_LEN(table) ? table[txn->stage].name : "";

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The audit records of a transaction: one for each decision, or one for a request that was decided
  * before its message was looked at. */
+#include "gate/stages.h"
 #include "gate/txn_trace.h"
 #include "gate/worker_int.h"
 #include "ops/audit.h"
@@ -87,8 +88,10 @@ static void append_record(struct txn *txn, const struct txn_decision *at, int64_
 
 void txn_audit(struct txn *txn, int64_t duration_us)
 {
-    /* Documents and preflights are for everybody: nothing is decided. */
-    if (txn->worker->audit == NULL || txn->route == NULL || txn->is_document)
+    /* Documents and preflights are for everybody: nothing is decided. Nor is it about a caller when
+     * none was asked for, and a flood of those must not fill the disk, or the queue. */
+    if (txn->worker->audit == NULL || txn->route == NULL || txn->is_document ||
+        stages_refused_anybody(txn))
         return;
     for (size_t i = 0; i < txn->n_decisions; i++)
         append_record(txn, &txn->decisions[i], duration_us);

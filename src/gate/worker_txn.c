@@ -12,6 +12,8 @@
 #define KEY_WAIT_EXTRA_MS 1000
 #define REFUSED_MAX_BYTES 1024
 #define HANDSHAKE_LOG_MS 1000
+#define FLOOD_LOG_MS 1000
+#define FLOOD_MAX_LINES 20
 
 /* ---- transactions ---- */
 
@@ -146,6 +148,22 @@ static bool is_logged(const struct txn *txn, unsigned status, int64_t duration_u
            sample_keeps(threshold, random_bits(txn));
 }
 
+/* A flood of requests that are refused before it is known who sends them: the first lines of each
+ * second are written, and then how many there were more. */
+static bool flood_is_logged(struct worker *worker)
+{
+    const struct clock *clock = loop_clock(worker->loop);
+    const int64_t now_ms = loop_now_ms(worker->loop);
+    if (now_ms - worker->flood_began_ms >= FLOOD_LOG_MS) {
+        if (worker->flood_lines > FLOOD_MAX_LINES)
+            LOG(&worker->log, clock, LOG_LEVEL_WARN, "requests_not_logged",
+                LOG_INT("refused", worker->flood_lines - FLOOD_MAX_LINES));
+        worker->flood_began_ms = now_ms;
+        worker->flood_lines = 0;
+    }
+    return ++worker->flood_lines <= FLOOD_MAX_LINES;
+}
+
 /* One line per request, one count: from the reap step, when everything is over. */
 static void txn_report(struct txn *txn)
 {
@@ -163,7 +181,8 @@ static void txn_report(struct txn *txn)
     count_tools(txn, label);
     txn_audit(txn, duration_us);
     txn_trace_end(txn, status, duration_us);
-    if (!is_logged(txn, status, duration_us)) {
+    if (stages_refused_anybody(txn) ? !flood_is_logged(worker)
+                                    : !is_logged(txn, status, duration_us)) {
         worker->log_skipped++;
         return;
     }

@@ -203,7 +203,8 @@ static const struct schema_row rows[] = {
      .def = "null",
      .min = SECOND,
      .max = 8 * DAY,
-     .text = "Greatest age of keys taken from there; `null`: `refresh` and `max_stale` together, "
+     .text = "Greatest age of keys when they are taken from there; `null`: `refresh` and "
+             "`max_stale` together, "
              "past which no keys are used"},
     {.path = "clock_skew",
      .types = SCHEMA_STRING,

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import net from 'node:net';
+import os from 'node:os';
 import path from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 
@@ -316,5 +317,54 @@ describe('connections of one address', () => {
         const metrics = await stage.metrics();
         assert.ok(metrics.sum('portcullis_connections_refused_total') >= 1);
         for (const wire of wires) wire.close();
+    });
+});
+
+describe('a flood of requests that anybody can send', () => {
+    let stage;
+    let folder;
+    before(async () => {
+        folder = fs.mkdtempSync(path.join(os.tmpdir(), 'portcullis-flood-'));
+        stage = await openStage({
+            policy: { workers: 1, audit: { file: path.join(folder, 'audit.log') } },
+            route: { limits: { ip_rate: '2/h' } },
+        });
+    });
+    after(async () => {
+        await stage?.close();
+        fs.rmSync(folder, { recursive: true });
+    });
+    const records = () =>
+        fs.readFileSync(path.join(folder, 'audit.log'), 'utf8').trim().split('\n').map(JSON.parse);
+    const lines = (event) => stage.gate.log.filter((line) => line.event === event);
+
+    test('is counted, fills neither the audit log nor the log, and both go on', async () => {
+        assert.equal((await stage.ask()).status, 200);
+        assert.equal((await stage.ask({ token: null })).status, 401);
+        const flood = [
+            [{}, 429],
+            [{ method: 'PUT' }, 405],
+            [{ headers: ['Origin: https://evil.example'] }, 403],
+        ];
+        const started = performance.now();
+        for (let i = 0; i < 40; i++)
+            for (const [options, status] of flood)
+                assert.equal((await stage.ask(options)).status, status);
+        const seconds = (performance.now() - started) / 1000;
+        const metrics = await stage.metrics();
+        for (const [, status] of flood)
+            assert.equal(metrics.sum('portcullis_requests_total', { status: `${status}` }), 40);
+        await sleep(1100);
+        await stage.ask({ method: 'PUT' });
+        const [told] = await eventually(() => {
+            const found = lines('requests_not_logged');
+            return found.length > 0 && found;
+        }, 'how many were not told');
+        assert.equal(told.level, 'warn');
+        const untold = lines('requests_not_logged').reduce((sum, line) => sum + line.refused, 0);
+        const refused = lines('request').filter((line) => [429, 405, 403].includes(line.status));
+        assert.equal(untold + refused.length, 121);
+        assert.ok(refused.length <= 20 * (Math.ceil(seconds) + 2), `${refused.length} lines`);
+        assert.deepEqual(records().map((record) => record.decision).sort(), ['allow', 'deny']);
     });
 });
