@@ -3,9 +3,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "net/server_int.h"
@@ -78,6 +80,25 @@ static bool body_is_making_progress(struct client *client)
     return true;
 }
 
+/* The kernel holds bytes that the peer has not taken, or does not tell. */
+static bool reader_is_behind(const struct client *client)
+{
+    int n = 0;
+    return ioctl(client->fd, SIOCOUTQ, &n) < 0 || n > 0;
+}
+
+/* libmicrohttpd waits for room to write, and reads nothing meanwhile, not even the end: an answer,
+ * or the "100 Continue" before a body, that a reader does not take would keep the connection for
+ * ever. */
+static bool is_stuck_in_writing(const struct client *client)
+{
+    const struct exchange *exchange = client->exchange;
+    if (exchange == NULL)
+        return false;
+    bool reads_a_body = exchange->phase == PHASE_BODY || exchange->phase == PHASE_DROP;
+    return exchange->phase == PHASE_REPLY || (reads_a_body && reader_is_behind(client));
+}
+
 static void on_deadline(struct timer *timer)
 {
     struct client *client = CONTAINER_OF(timer, struct client, timer);
@@ -98,8 +119,7 @@ static void on_deadline(struct timer *timer)
             return;
         client->timed_out = true;
         client_stop_reading(client);
-        /* A reader that does not take its answer would keep the connection for ever. */
-        if (client->exchange != NULL && client->exchange->phase == PHASE_REPLY)
+        if (is_stuck_in_writing(client))
             (void)shutdown(client->fd, SHUT_RDWR);
         break;
     }

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 
 #include "base/err.h"
+#include "net/server_int.h"
 #include "support/test_clock.h"
 #include "support/wire.h"
 
@@ -1338,6 +1339,37 @@ static void server_ends_a_reader_that_does_not_take_its_answer(void **state)
     (void)close(fd);
 }
 
+static bool fill_up(struct world *w)
+{
+    static const char filler[64 * 1024];
+    struct client *client = LIST_ENTRY(list_first(&w->server->clients), struct client, node);
+    bool had_room = false;
+    for (size_t len = sizeof(filler); len > 0; len /= 2)
+        while (sendto(client->fd, filler, len, MSG_DONTWAIT, NULL, 0) > 0)
+            had_room = true;
+    return had_room;
+}
+
+/* The "100 Continue" finds no room, as the client takes nothing of what was before it. */
+static void server_ends_a_reader_that_does_not_take_the_word_to_go_on(void **state)
+{
+    struct world *w = *state;
+    int fd = connect_and_send(w, GET("/now"));
+    expect_answer(w, fd, 200, "now");
+    while (fill_up(w))
+        spin_for(&w->spin, 20); /* the client's kernel takes some */
+    wire_send_text(&w->spin, fd,
+                   "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
+                   "Expect: 100-continue\r\n\r\n");
+    (void)fill_up(w); /* what came has told of room again */
+    SPIN_UNTIL(&w->spin, w->n_stories == 2);
+    spin_for(&w->spin, 20);
+    assert_false(server_is_idle(w->server));
+    test_clock_skip_ms(TIMEOUT_MS);
+    SPIN_UNTIL(&w->spin, server_is_idle(w->server));
+    (void)close(fd);
+}
+
 /* ---- draining ---- */
 
 static void server_drain_closes_idle_connections_and_lets_requests_finish(void **state)
@@ -1574,6 +1606,7 @@ int main(void)
         TEST(server_deadline_of_a_body_is_moved_by_what_came),
         TEST(server_does_not_time_a_parked_exchange),
         TEST(server_ends_a_reader_that_does_not_take_its_answer),
+        TEST(server_ends_a_reader_that_does_not_take_the_word_to_go_on),
         TEST(server_drain_closes_idle_connections_and_lets_requests_finish),
         TEST(server_drain_says_close_in_streams_that_begin_later),
         TEST(server_drain_serves_what_is_queued_and_accepts_no_more),
