@@ -36,7 +36,11 @@ struct host {
     int epoll_fd;      /* libmicrohttpd's own; nothing is ever in it */
     struct list ready; /* clients with events for it */
     bool kick;         /* it must run: an event, a resume, a new connection */
-    size_t proven;     /* bytes that it wrote through this program, to prove that it does */
+    /* Bytes that it wrote through this program's functions, to prove that it does. */
+    struct {
+        size_t by_send;
+        size_t by_sendmsg;
+    } proven;
 };
 
 struct server {
@@ -159,7 +163,7 @@ struct exchange {
 
 /* server_host.c */
 /* HOST in SERVER, whose connections have memory of POOL_BYTES. False when libmicrohttpd does not
- * start, or does not use this program's recv() and epoll. */
+ * start, or does not use this program's recv(), send(), sendmsg() and epoll. */
 bool host_start(struct host *host, struct server *server, size_t pool_bytes);
 void host_stop(struct host *host);
 /* Lets it work until it has nothing to do. */

@@ -1370,6 +1370,17 @@ static void server_ends_a_reader_that_does_not_take_the_word_to_go_on(void **sta
     (void)close(fd);
 }
 
+/* Both of the functions that libmicrohttpd writes with, or TLS would have a hole. */
+static void server_start_proves_every_way_of_writing(void **state)
+{
+    const struct world *w = *state;
+    const struct host *hosts[] = {&w->server->small, &w->server->large};
+    for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+        assert_true(hosts[i]->proven.by_sendmsg > 0);
+        assert_true(hosts[i]->proven.by_send > 0);
+    }
+}
+
 /* ---- draining ---- */
 
 static void server_drain_closes_idle_connections_and_lets_requests_finish(void **state)
@@ -1607,6 +1618,7 @@ int main(void)
         TEST(server_does_not_time_a_parked_exchange),
         TEST(server_ends_a_reader_that_does_not_take_its_answer),
         TEST(server_ends_a_reader_that_does_not_take_the_word_to_go_on),
+        TEST(server_start_proves_every_way_of_writing),
         TEST(server_drain_closes_idle_connections_and_lets_requests_finish),
         TEST(server_drain_says_close_in_streams_that_begin_later),
         TEST(server_drain_serves_what_is_queued_and_accepts_no_more),
