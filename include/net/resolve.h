@@ -14,7 +14,8 @@ struct resolve;
 
 /* Looks HOST up. DONE is called once, from a letter of MAILBOX: TEXT is a numeric address, the
  * TURNth of those that were found, round and round; NULL when there is none. NULL when the name is
- * too long, or a thread or memory is short. */
+ * too long, a thread or memory is short, or too many that were cancelled still wait for the system.
+ * When there is no memory for the letter DONE never comes: whoever asks has a time-out. */
 struct resolve *resolve_start(struct mailbox *mailbox, const char *host, unsigned turn,
                               void (*done)(void *ctx, const char *text), void *ctx);
 /* After this DONE is not called. Before the mailbox ends. Takes NULL, returns NULL. */

@@ -8,12 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of the thread and of the one who asked: whoever is last frees. getaddrinfo() cannot be
- * interrupted, so a look-up that was cancelled goes on by itself and reaches nobody. */
+/* Look-ups that were cancelled and whose threads still wait for the system: a resolver that hangs
+ * must not fill the process with threads. */
+#define MAX_ABANDONED 64
+static atomic_uint n_abandoned;
+
+/* Of the thread, of its letter and of the one who asked: whoever is last frees. getaddrinfo()
+ * cannot be interrupted, so a look-up that was cancelled goes on by itself and reaches nobody. */
 struct resolve {
     atomic_uint refs;
     pthread_mutex_t lock;
     struct mailbox *mailbox; /* NULL: cancelled */
+    bool found;              /* the thread waits for nobody any more */
     bool cancelled;          /* only the asker's thread looks at it */
     unsigned turn;
     void (*done)(void *ctx, const char *text);
@@ -38,7 +44,7 @@ static void deliver(void *ctx, void *arg)
         resolve->done(resolve->ctx, resolve->text[0] != '\0' ? resolve->text : NULL);
         resolve_unref(resolve); /* the asker's */
     }
-    resolve_unref(resolve);
+    resolve_unref(resolve); /* the letter's */
 }
 
 static void look_up(struct resolve *resolve)
@@ -59,16 +65,26 @@ static void look_up(struct resolve *resolve)
     freeaddrinfo(list);
 }
 
+/* The letter may be read before this returns, so the thread has a reference of its own. */
+static bool post(struct resolve *resolve)
+{
+    (void)pthread_mutex_lock(&resolve->lock);
+    resolve->found = true;
+    if (resolve->mailbox == NULL)
+        (void)atomic_fetch_sub(&n_abandoned, 1);
+    bool posted =
+        resolve->mailbox != NULL && mailbox_post(resolve->mailbox, deliver, NULL, resolve) == 0;
+    (void)pthread_mutex_unlock(&resolve->lock);
+    return posted;
+}
+
 static void *resolve_main(void *arg)
 {
     struct resolve *resolve = arg;
     look_up(resolve);
-    (void)pthread_mutex_lock(&resolve->lock);
-    bool posted =
-        resolve->mailbox != NULL && mailbox_post(resolve->mailbox, deliver, NULL, resolve) == 0;
-    (void)pthread_mutex_unlock(&resolve->lock);
-    if (!posted)
-        resolve_unref(resolve);
+    if (!post(resolve))
+        resolve_unref(resolve); /* the letter's */
+    resolve_unref(resolve);     /* the thread's */
     return NULL;
 }
 
@@ -88,10 +104,11 @@ static int start_thread(struct resolve *resolve)
 struct resolve *resolve_start(struct mailbox *mailbox, const char *host, unsigned turn,
                               void (*done)(void *ctx, const char *text), void *ctx)
 {
-    struct resolve *resolve = strlen(host) <= RESOLVE_MAX_HOST ? calloc(1, sizeof(*resolve)) : NULL;
+    bool may = strlen(host) <= RESOLVE_MAX_HOST && atomic_load(&n_abandoned) < MAX_ABANDONED;
+    struct resolve *resolve = may ? calloc(1, sizeof(*resolve)) : NULL;
     if (resolve == NULL)
         return NULL;
-    atomic_store(&resolve->refs, 2);
+    atomic_store(&resolve->refs, 3);
     (void)pthread_mutex_init(&resolve->lock, NULL);
     resolve->mailbox = mailbox;
     resolve->turn = turn;
@@ -100,8 +117,8 @@ struct resolve *resolve_start(struct mailbox *mailbox, const char *host, unsigne
     (void)snprintf(resolve->host, sizeof(resolve->host), "%s", host);
     if (start_thread(resolve) == 0)
         return resolve;
-    resolve_unref(resolve);
-    resolve_unref(resolve);
+    (void)pthread_mutex_destroy(&resolve->lock);
+    free(resolve);
     return NULL;
 }
 
@@ -111,6 +128,8 @@ struct resolve *resolve_cancel(struct resolve *resolve)
         return NULL;
     (void)pthread_mutex_lock(&resolve->lock);
     resolve->mailbox = NULL;
+    if (!resolve->found)
+        (void)atomic_fetch_add(&n_abandoned, 1);
     (void)pthread_mutex_unlock(&resolve->lock);
     resolve->cancelled = true;
     resolve_unref(resolve);
