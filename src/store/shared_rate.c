@@ -194,6 +194,27 @@ static void on_event(struct watch *watch, uint32_t events)
         redisAsyncHandleRead(store->context);
 }
 
+/* FN comes exactly once: with the answer, or with NULL when the connection is given up, which it is
+ * at once when the command cannot be sent. hiredis (0.14) says nothing when it has no memory for
+ * FN, or for the words behind an FN that it has noted; from then on every answer would reach
+ * whoever asked the question before. */
+static void send_command(struct shared_rate *store, redisCallbackFn *fn, void *data, int argc,
+                         const char **argv)
+{
+    redisAsyncContext *context = store->context;
+    bool is_noted = false;
+    if (context != NULL) {
+        const redisCallback *last = context->replies.tail;
+        (void)redisAsyncCommandArgv(context, fn, data, argc, argv, NULL);
+        is_noted = context->replies.tail != last;
+        if (is_noted && context->c.err == 0)
+            return;
+        go_down(store, "the connection broke");
+    }
+    if (!is_noted)
+        fn(NULL, NULL, data);
+}
+
 /* ---- the words before the first question ---- */
 
 static bool is_status(const redisReply *reply, const char *text)
@@ -241,13 +262,13 @@ static void on_load(redisAsyncContext *context, void *data_reply, void *data)
 {
     const redisReply *reply = data_reply;
     struct shared_rate *store = data;
+    (void)context;
     if (reply == NULL || store->state != STATE_TRYING)
         return;
     if (reply->type == REDIS_REPLY_STRING && reply->len == SHA_HEX_LEN) {
         memcpy(store->sha, reply->str, SHA_HEX_LEN);
-        if (redisAsyncCommand(context, on_trial, store, "EVALSHA %s 1 %s 1 1 1", store->sha,
-                              TRIAL_KEY) != REDIS_OK)
-            go_down(store, "the connection broke");
+        const char *argv[] = {"EVALSHA", store->sha, "1", TRIAL_KEY, "1", "1", "1"};
+        send_command(store, on_trial, store, (int)ARRAY_LEN(argv), argv);
     } else {
         go_down(store,
                 is_error(reply, "NOAUTH") ? "it wants a password" : "it does not take the script");
@@ -256,17 +277,19 @@ static void on_load(redisAsyncContext *context, void *data_reply, void *data)
 
 static void introduce(struct shared_rate *store)
 {
-    redisAsyncContext *context = store->context;
-    int r = REDIS_OK;
+    char db[16];
+    const char *auth[] = {"AUTH", store->password};
+    const char *auth_user[] = {"AUTH", store->user, store->password};
+    const char *select[] = {"SELECT", db};
+    const char *load[] = {"SCRIPT", "LOAD", script};
+    (void)snprintf(db, sizeof(db), "%u", store->options.db);
     if (store->password != NULL && store->user != NULL)
-        r |= redisAsyncCommand(context, on_auth, store, "AUTH %s %s", store->user, store->password);
+        send_command(store, on_auth, store, (int)ARRAY_LEN(auth_user), auth_user);
     else if (store->password != NULL)
-        r |= redisAsyncCommand(context, on_auth, store, "AUTH %s", store->password);
+        send_command(store, on_auth, store, (int)ARRAY_LEN(auth), auth);
     if (store->options.db != 0)
-        r |= redisAsyncCommand(context, on_select, store, "SELECT %u", store->options.db);
-    r |= redisAsyncCommand(context, on_load, store, "SCRIPT LOAD %s", script);
-    if (r != REDIS_OK)
-        go_down(store, "the connection broke");
+        send_command(store, on_select, store, (int)ARRAY_LEN(select), select);
+    send_command(store, on_load, store, (int)ARRAY_LEN(load), load);
 }
 
 /* ---- connecting ---- */
@@ -368,9 +391,9 @@ static void on_timer(struct timer *timer)
 
 /* ---- questions ---- */
 
-static bool send_pending(struct shared_rate_pending *pending, redisCallbackFn *fn)
+static void send_pending(struct shared_rate_pending *pending, redisCallbackFn *fn)
 {
-    const struct shared_rate *store = pending->store;
+    struct shared_rate *store = pending->store;
     const bool whole = pending->whole_script;
     const char *argv[] = {whole ? "EVAL" : "EVALSHA",
                           whole ? script : store->sha,
@@ -379,8 +402,7 @@ static bool send_pending(struct shared_rate_pending *pending, redisCallbackFn *f
                           pending->args[0],
                           pending->args[1],
                           pending->args[2]};
-    return redisAsyncCommandArgv(store->context, fn, pending, (int)ARRAY_LEN(argv), argv, NULL) ==
-           REDIS_OK;
+    send_command(store, fn, pending, (int)ARRAY_LEN(argv), argv);
 }
 
 /* The time-out of the oldest question that is open. */
@@ -408,8 +430,8 @@ static void on_answer(redisAsyncContext *context, void *data_reply, void *data)
     struct shared_rate *store = pending->store;
     if (is_error(reply, "NOSCRIPT") && !pending->whole_script && store->context == context) {
         pending->whole_script = true;
-        if (send_pending(pending, on_answer))
-            return;
+        send_pending(pending, on_answer);
+        return;
     }
     struct shared_rate_ask *ask = TAKE(pending->ask);
     const bool open = list_is_linked(&pending->node);
@@ -454,8 +476,8 @@ bool shared_rate_ask(struct shared_rate *store, struct str key, const struct gcr
                    gcra->interval_ns / 1000, gcra->interval_ns % 1000);
     (void)snprintf(pending->args[1], sizeof(pending->args[1]), "%" PRId64, gcra->burst);
     (void)snprintf(pending->args[2], sizeof(pending->args[2]), "%" PRId64, cost);
-    if (!send_pending(pending, on_answer)) {
-        free(pending);
+    send_pending(pending, on_answer);
+    if (store->state != STATE_UP) { /* PENDING is freed */
         store->stats.failures++;
         return false;
     }
