@@ -18,6 +18,9 @@ struct listen_options {
  * NULL. With a mode, files that other threads make in this moment get it, too. 0 or -errno. */
 int listen_open(const struct sockaddr_storage *addr, socklen_t addr_len,
                 const struct listen_options *options, int *ret_fd);
+/* For a unix socket on ADDR that somebody else made: 0 when its file lets in nobody whom MODE keeps
+ * out, -EPERM when it does, or -errno when that cannot be seen. */
+int listen_check_mode(const struct sockaddr_storage *addr, unsigned mode);
 /* Closes, and removes the file of a unix socket. */
 void listen_close(int fd, const struct sockaddr_storage *addr);
 

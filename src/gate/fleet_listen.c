@@ -41,6 +41,25 @@ static int take_named(struct fleet *fleet, const struct listen_address *address,
     return 0;
 }
 
+/* An inherited socket at an address of the policy. Its "mode" is not ours to set, and a wider one
+ * must not pass in silence. */
+static int take_found(struct fleet *fleet, const struct listen_address *address, const char *key,
+                      struct inherited *found, struct listen_socket *ret)
+{
+    int r = address->has_mode ? listen_check_mode(&address->addr, address->mode) : 0;
+    if (r < 0) {
+        say_failed(fleet, address, key,
+                   r == -EPERM
+                       ? "the mode of the inherited socket's file is wider than \"mode\": "
+                         "set SocketMode= in its socket unit"
+                       : "the mode of the inherited socket's file cannot be seen: leave out "
+                         "\"mode\", and set SocketMode= in its socket unit");
+        return r;
+    }
+    *ret = (struct listen_socket){.fd = inherit_give(found), .inherited = true};
+    return 0;
+}
+
 int fleet_open_socket(struct fleet *fleet, const struct listen_address *address, const char *key,
                       struct listen_socket *ret)
 {
@@ -48,10 +67,8 @@ int fleet_open_socket(struct fleet *fleet, const struct listen_address *address,
         return take_named(fleet, address, key, ret);
     struct inherited *found =
         inherit_find_address(&fleet->inherited, &address->addr, address->addr_len);
-    if (found != NULL && found->flaw == NULL) {
-        *ret = (struct listen_socket){.fd = inherit_give(found), .inherited = true};
-        return 0;
-    }
+    if (found != NULL && found->flaw == NULL)
+        return take_found(fleet, address, key, found, ret);
     struct listen_socket own = {.fd = -1};
     const struct listen_options options = {.has_mode = address->has_mode, .mode = address->mode};
     int r = listen_open(&address->addr, address->addr_len, &options, &own.fd);

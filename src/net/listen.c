@@ -88,6 +88,16 @@ int listen_open(const struct sockaddr_storage *addr, socklen_t addr_len,
     return 0;
 }
 
+int listen_check_mode(const struct sockaddr_storage *addr, unsigned mode)
+{
+    struct stat st;
+    if (lstat(unix_path(addr), &st) < 0)
+        return -errno;
+    if (!S_ISSOCK(st.st_mode))
+        return -ENOTSOCK;
+    return (st.st_mode & 0777 & ~mode) == 0 ? 0 : -EPERM;
+}
+
 void listen_close(int fd, const struct sockaddr_storage *addr)
 {
     if (fd < 0)

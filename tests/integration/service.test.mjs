@@ -286,6 +286,31 @@ describe('inherited sockets', () => {
         net.connect(file).on('error', assert.ifError).destroy(); // the manager still listens
     });
 
+    const withMode = (mode) => ({
+        more: (stage) => ({ listen: { address: `unix:${path.join(stage.folder, 'web.sock')}`, mode: '0660' } }),
+        with: (stage) => ({ listen: [{ path: path.join(stage.folder, 'web.sock'), mode }] }),
+    });
+    service(
+        'of the unix kind may let in fewer than the policy says',
+        withMode('0620'),
+        async (manager, stage) => {
+            await manager.ready();
+            assert.equal(await askAt(stage, path.join(stage.folder, 'web.sock')), 200);
+        },
+    );
+    service(
+        'of the unix kind that let in more than the policy says are an error at the start',
+        withMode('0666'),
+        async (manager) => {
+            await manager.noRestart();
+            const exited = await manager.event(({ event }) => event === 'exited', 'it ends');
+            assert.equal(exited.status, 1);
+            const line = manager.log.find(({ event }) => event === 'listen_failed');
+            assert.match(line.address, /^unix:/);
+            assert.match(line.reason, /SocketMode=/);
+        },
+    );
+
     service(
         'that no entry uses are named and closed',
         { more: ephemeral, with: { listen: [{}], names: 'forgotten' } },

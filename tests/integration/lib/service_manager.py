@@ -6,7 +6,7 @@ and hands them over from descriptor 3 on, listens on a notification socket, may 
 beats, gives standard error a socket as the journal does, and starts the service again when it died.
 
   command    the service and its arguments
-  listen     [{"port": 0 or PORT} or {"path": PATH}, with "listen": false: only bound], in order
+  listen     [{"port": 0 or PORT} or {"path": PATH, "mode": "666"}, with "listen": false: only bound], in order
   names      $LISTEN_FDNAMES
   count      $LISTEN_FDS is this instead of their number
   folder     where the notification socket is made; "@" in front: in the abstract name space
@@ -35,6 +35,8 @@ def open_socket(spec):
     if "path" in spec:
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         made.bind(spec["path"])
+        if "mode" in spec:
+            os.chmod(spec["path"], int(spec["mode"], 8))
     else:
         made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

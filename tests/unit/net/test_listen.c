@@ -236,6 +236,36 @@ static void listen_open_gives_a_socket_its_mode(void **state)
     (void)umask(before);
 }
 
+static void listen_check_mode_sees_who_is_let_in(void **state)
+{
+    struct place *place = *state;
+    static const struct {
+        const char *why;
+        mode_t has;
+        unsigned mode;
+        int r;
+    } rows[] = {
+        {"the same", 0660, 0660, 0},
+        {"narrower", 0600, 0660, 0},
+        {"of a socket unit without SocketMode=", 0666, 0660, -EPERM},
+        {"neither", 0606, 0660, -EPERM},
+        {"nobody", 0200, 0, -EPERM},
+    };
+    int fd = -1;
+    assert_int_equal(listen_open(&place->addr, sizeof(struct sockaddr_un), NULL, &fd), 0);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        assert_int_equal(chmod(place->path, rows[i].has), 0);
+        if (listen_check_mode(&place->addr, rows[i].mode) != rows[i].r)
+            fail_msg("%s", rows[i].why);
+    }
+    listen_close(fd, &place->addr);
+    assert_int_equal(listen_check_mode(&place->addr, 0777), -ENOENT);
+    fd = open(place->path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600); /* not the socket any more */
+    assert_true(fd >= 0 && close(fd) == 0);
+    assert_int_equal(listen_check_mode(&place->addr, 0777), -ENOTSOCK);
+    assert_int_equal(unlink(place->path), 0);
+}
+
 static int option_of(int fd, int level, int name)
 {
     int value = -1;
@@ -292,6 +322,7 @@ int main(void)
         cmocka_unit_test(listen_open_leaves_a_socket_that_answers),
         cmocka_unit_test(listen_open_never_removes_what_is_no_socket),
         cmocka_unit_test(listen_open_gives_a_socket_its_mode),
+        cmocka_unit_test(listen_check_mode_sees_who_is_let_in),
         cmocka_unit_test(listen_tune_ends_connections_whose_peers_vanish),
         cmocka_unit_test(listen_raise_nofile_reaches_the_hard_limit),
     };
