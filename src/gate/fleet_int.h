@@ -83,9 +83,9 @@ struct fleet {
     struct trace_room trace_room;
     bool has_traces; /* there is, or was, an endpoint */
     struct timer flush_timer;
-    bool flushed;         /* there is no more time for it */
-    bool stop_at_once;    /* a second signal */
-    int64_t drain_end_ms; /* monotonic */
+    bool flushed;                 /* there is no more time for it */
+    bool stop_at_once;            /* a second signal */
+    int64_t drain_end_ms;         /* monotonic */
     struct jwks_cache *key_cache; /* NULL: off */
     uint64_t key_cache_failures;  /* writes to it */
     struct limits *limits;

@@ -41,7 +41,7 @@ struct reader {
     struct ref_value *refs; /* sorted by address, owned */
     size_t n_refs;
     const struct config_file *files; /* that were read so far */
-    int fault; /* the first fault that is not the policy's: -ENOMEM */
+    int fault;                       /* the first fault that is not the policy's: -ENOMEM */
 };
 
 /* Where a value is, as a chain up to the root, which has no parent. Lives on the stack. */
