@@ -52,10 +52,13 @@ static void a_reader_has_the_doubt_when_the_kernel_does_not_say_what_it_took(voi
         while (exchange_stream_write(exchange, str_make(bytes, sizeof(bytes))))
             ;
         kernel.silent = rows[i].silent_at_deadline;
-        kernel.asked = 0;
-        test_clock_skip_ms(30000);
-        SPIN_UNTIL(&w->spin, kernel.asked > 0);
-        spin_for(&w->spin, 5);
+        /* What the peer's kernel still takes may save a reader once more. */
+        for (unsigned left = rows[i].stays ? 1 : 3; left > 0 && w->n_gone == gone; left--) {
+            kernel.asked = 0;
+            test_clock_skip_ms(30000);
+            SPIN_UNTIL(&w->spin, kernel.asked > 0 || w->n_gone > gone);
+            spin_for(&w->spin, 5);
+        }
         assert_int_equal(w->n_gone == gone, rows[i].stays);
         assert_true(server_stats(w->server).readers_unmeasured);
         if (rows[i].stays)
