@@ -123,7 +123,7 @@ int worker_start(struct worker *worker);
 void worker_free(struct worker *worker);
 
 /* Thread-safe. The snapshot's reference passes to the worker. Wakes those that wait for keys. */
-void worker_post_snapshot(struct worker *worker, struct snapshot *snapshot);
+int worker_post_snapshot(struct worker *worker, struct snapshot *snapshot);
 /* Thread-safe: answer by letters.alive() from the loop. 0 or -ENOMEM. */
 int worker_post_ping(struct worker *worker);
 /* Thread-safe: finish what is under way, at most until the policy's drain_timeout, then end. */

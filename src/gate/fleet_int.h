@@ -95,6 +95,7 @@ struct fleet {
     struct sandbox_report sandbox_report;
     struct notify notify;
     struct timer watchdog_timer;
+    struct timer tell_timer; /* a snapshot that could not be made or posted */
     struct timer drain_look_timer;
     unsigned n_answers_owed; /* by workers, to the letter of the round */
     bool round_is_whole;     /* every worker got that letter */

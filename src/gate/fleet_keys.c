@@ -36,10 +36,45 @@ static struct snapshot *make_snapshot(struct fleet *fleet, struct config *config
     return snapshot;
 }
 
+/* What could not be told for want of memory is told a second later: nothing else would make a
+ * worker look before the keys are refreshed. Should there be none for the timer either, the next
+ * event about keys does it. */
+#define TELL_AGAIN_MS 1000
+
+static void tell_again(struct fleet *fleet)
+{
+    (void)loop_timer_in(fleet->loop, &fleet->tell_timer, TELL_AGAIN_MS);
+}
+
 static void broadcast(struct fleet *fleet)
 {
+    int r = 0;
     for (unsigned i = 0; i < fleet->n_workers; i++)
-        worker_post_snapshot(&fleet->workers[i], snapshot_ref(fleet->snapshot));
+        if (worker_post_snapshot(&fleet->workers[i], snapshot_ref(fleet->snapshot)) < 0)
+            r = -ENOMEM;
+    if (r < 0)
+        tell_again(fleet);
+}
+
+/* The keys of now, for all. */
+static void publish_keys(struct fleet *fleet)
+{
+    struct snapshot *fresh = make_snapshot(fleet, fleet->snapshot->config, fleet->keepers);
+    if (fresh == NULL) {
+        tell_again(fleet);
+        return;
+    }
+    (void)snapshot_unref(fleet->snapshot);
+    fleet->snapshot = fresh;
+    fleet_say_ready(fleet);
+}
+
+static void on_tell_timer(struct timer *timer)
+{
+    struct fleet *fleet = CONTAINER_OF(timer, struct fleet, tell_timer);
+    publish_keys(fleet);
+    fleet_service_status(fleet);
+    broadcast(fleet);
 }
 
 /* ---- keys ---- */
@@ -91,14 +126,8 @@ static void on_settled(void *ctx, struct jwks_keeper *keeper, const struct jwks_
     log_attempt(fleet, keeper, event);
     if (event->from_cache)
         fleet_say_cached(fleet, keeper);
-    if (event->ok || event->from_cache) {
-        struct snapshot *fresh = make_snapshot(fleet, fleet->snapshot->config, fleet->keepers);
-        if (fresh != NULL) {
-            (void)snapshot_unref(fleet->snapshot);
-            fleet->snapshot = fresh;
-        }
-        fleet_say_ready(fleet);
-    }
+    if (event->ok || event->from_cache)
+        publish_keys(fleet);
     fleet_service_status(fleet);
     /* Also after a failure: requests wait for the end of the attempt. */
     broadcast(fleet);
@@ -141,6 +170,7 @@ static void free_keepers(struct jwks_keeper **keepers, size_t n)
 int fleet_load_keys(struct fleet *fleet)
 {
     const struct config_data *data = config_get(fleet->options.config);
+    fleet->tell_timer.fn = on_tell_timer;
     fleet->n_keepers = data->n_issuers;
     fleet->keepers = calloc(data->n_issuers, sizeof(struct jwks_keeper *));
     if (fleet->keepers == NULL)

@@ -181,10 +181,12 @@ static void deliver_snapshot(void *ctx, void *arg)
     worker_wake_key_waiters(worker);
 }
 
-void worker_post_snapshot(struct worker *worker, struct snapshot *snapshot)
+int worker_post_snapshot(struct worker *worker, struct snapshot *snapshot)
 {
-    if (mailbox_post(worker->mailbox, deliver_snapshot, worker, snapshot) < 0)
+    int r = mailbox_post(worker->mailbox, deliver_snapshot, worker, snapshot);
+    if (r < 0)
         (void)snapshot_unref(snapshot);
+    return r;
 }
 
 /* ---- signs of life ---- */

@@ -118,14 +118,19 @@ static bool read_exponent(const json_t *object, struct rsa_numbers *ret_numbers)
     return exponent >= MIN_EXPONENT;
 }
 
-static EVP_PKEY *pkey_from_params(OSSL_PARAM *params)
+/* OpenSSL 3.0 makes a key that does not know its size, and reports no error, when memory is short
+ * at the end: no signature would be as long as that. */
+static EVP_PKEY *pkey_from_params(OSSL_PARAM *params, size_t modulus_len)
 {
     EVP_PKEY *key = NULL;
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
     if (ctx != NULL && EVP_PKEY_fromdata_init(ctx) == 1)
         (void)EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params);
     EVP_PKEY_CTX_free(ctx);
-    return key;
+    if (key == NULL || (size_t)EVP_PKEY_get_size(key) == modulus_len)
+        return key;
+    EVP_PKEY_free(key);
+    return NULL;
 }
 
 static EVP_PKEY *pkey_make(const struct rsa_numbers *numbers)
@@ -140,7 +145,7 @@ static EVP_PKEY *pkey_make(const struct rsa_numbers *numbers)
         OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, e) == 1)
         params = OSSL_PARAM_BLD_to_param(builder);
     if (params != NULL)
-        key = pkey_from_params(params);
+        key = pkey_from_params(params, numbers->modulus_len);
     if (key == NULL)
         ERR_clear_error();
     OSSL_PARAM_free(params);
