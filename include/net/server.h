@@ -75,6 +75,8 @@ struct server_handler {
     void (*gone)(void *ctx, struct exchange *exchange);
     /* The body grew past the limit: fills the answer; gone() does not come. */
     void (*too_large)(void *ctx, struct exchange *exchange, struct reply *ret_reply);
+    /* The same for a body for which there is no memory. NULL: the connection is closed. */
+    void (*no_memory)(void *ctx, struct exchange *exchange, struct reply *ret_reply);
     /* What waited for a slow reader fell under the low mark: go on writing. */
     void (*drained)(void *ctx, struct exchange *exchange);
     void (*end)(void *ctx, struct exchange *exchange);

@@ -278,6 +278,19 @@ static void on_too_large(void *ctx, struct exchange *exchange, struct reply *ret
     txn->replied = true;
 }
 
+static void on_no_memory(void *ctx, struct exchange *exchange, struct reply *ret_reply)
+{
+    struct txn *txn = exchange_user(exchange);
+    (void)ctx;
+    reply_fill(txn,
+               &(struct refusal){.status = 503,
+                                 .reason = "no_resources",
+                                 .error = "temporarily_unavailable",
+                                 .description = "The gate is out of resources"},
+               ret_reply);
+    txn->replied = true;
+}
+
 static void on_drained(void *ctx, struct exchange *exchange)
 {
     (void)ctx;
@@ -331,6 +344,7 @@ const struct server_handler worker_server_handler = {
     .complete = on_complete,
     .gone = on_gone,
     .too_large = on_too_large,
+    .no_memory = on_no_memory,
     .drained = on_drained,
     .end = on_end,
     .refused = on_refused,

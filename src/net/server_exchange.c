@@ -175,13 +175,16 @@ static enum MHD_Result on_head(struct exchange *exchange, struct MHD_Connection 
     return MHD_NO;
 }
 
-/* A body without a length in advance outgrew the limit. libmicrohttpd takes no answer at this
- * point, so it is written straight to the socket. */
-static enum MHD_Result refuse_large_body(struct exchange *exchange)
+/* A body without a length in advance outgrew the limit, or there is no memory for it. libmicrohttpd
+ * takes no answer at this point, so it is written straight to the socket. */
+static enum MHD_Result refuse_body(struct exchange *exchange,
+                                   void (*fill)(void *ctx, struct exchange *exchange,
+                                                struct reply *ret_reply))
 {
-    const struct server_options *options = &exchange->server->options;
     struct reply reply = {.body = buf_make(4096)};
-    options->handler->too_large(options->ctx, exchange, &reply);
+    if (fill == NULL)
+        return MHD_NO;
+    fill(exchange->server->options.ctx, exchange, &reply);
     client_last_word(exchange->client, &reply);
     exchange->gone = true; /* answered: what libmicrohttpd does now is no client leaving */
     return MHD_NO;
@@ -194,10 +197,11 @@ static enum MHD_Result on_body_bytes(struct exchange *exchange, const char *byte
     if (exchange->phase == PHASE_DROP)
         return MHD_YES;
     exchange->body.max = exchange->body_limit;
+    const struct server_handler *handler = exchange->server->options.handler;
     int r = buf_append(&exchange->body, str_make(bytes, n));
-    if (r == -EMSGSIZE)
-        return refuse_large_body(exchange);
-    return r == 0 ? MHD_YES : MHD_NO;
+    if (r < 0)
+        return refuse_body(exchange, r == -EMSGSIZE ? handler->too_large : handler->no_memory);
+    return MHD_YES;
 }
 
 static enum MHD_Result on_complete(struct exchange *exchange, struct MHD_Connection *mhd)

@@ -181,10 +181,21 @@ void call_connected(struct upstream_call *call)
         call_fail_later(call, UPSTREAM_CLOSED);
 }
 
+static enum upstream_rc rc_of_connect(CURLcode rc)
+{
+    switch ((int)rc) {
+    case CURLE_OPERATION_TIMEDOUT:
+        return UPSTREAM_CONNECT_TIMEOUT;
+    case CURLE_OUT_OF_MEMORY:
+        return UPSTREAM_NO_MEMORY;
+    default:
+        return UPSTREAM_CONNECT;
+    }
+}
+
 void call_connect_failed(struct upstream_call *call, CURLcode rc)
 {
-    call_finish(call, rc == CURLE_OPERATION_TIMEDOUT ? UPSTREAM_CONNECT_TIMEOUT : UPSTREAM_CONNECT,
-                curl_easy_strerror(rc));
+    call_finish(call, rc_of_connect(rc), curl_easy_strerror(rc));
 }
 
 /* ---- receiving ---- */
