@@ -92,7 +92,6 @@ static int set_up(void **state)
     world = (struct world){.loop = loop_new()};
     world.mailbox = mailbox_new(world.loop);
     assert_non_null(world.mailbox);
-    locks.owner = pthread_self();
     atomic_store(&locks.slow, false);
     *state = &world;
     return 0;
@@ -177,6 +176,7 @@ static void a_resolver_that_hangs_does_not_fill_the_process_with_threads(void **
 
 int main(void)
 {
+    locks.owner = pthread_self();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_address_comes_by_letter, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
