@@ -112,9 +112,11 @@ struct txn {
                                                     27); "" when none was looked at */
     struct txn_trace *trace;                     /* NULL: it belongs to no trace that is known */
     struct timer key_timer;
+    int64_t deferred_ms; /* since then the check of its token waits for its turn; 0: it does not */
     const struct jwks_status *key_status; /* of the issuer whose keys it waits for */
     bool key_waited;                      /* this transaction has had its one wait for keys */
-    bool was_deferred;                    /* the check of its token has had its one delay */
+    bool was_deferred;   /* the check of its token has had its one delay */
+    bool is_too_late;    /* that took too long */
     bool body_ready;
     bool ip_counted;          /* this request was taken from its address's bucket */
     bool origin_ok;           /* a browser's origin that may see the answer */

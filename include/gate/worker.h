@@ -24,8 +24,11 @@
 #define WORKER_CACHE_TOKENS 10000
 #define WORKER_CACHE_BYTES (64U * 1024 * 1024)
 #define WORKER_MAX_KEY_WAITERS 256
-/* Tokens never seen before that are checked in one turn of the loop; 25 us each, with RSA-2048. */
+/* Tokens never seen before that are checked in one turn of the loop; 25 us each, with RSA-2048.
+ * When the turn was long there are more: they may take this part of its time. */
 #define WORKER_FIRST_CHECKS 8
+#define WORKER_FIRST_CHECK_PART 4
+#define WORKER_FIRST_CHECK_WAIT_MS 5000 /* for its turn; then 503 */
 
 /* The upstream pools of one config, used by the transactions born under it. */
 struct route_set {

@@ -130,14 +130,22 @@ static bool must_wait_its_turn(struct txn *txn)
         (worker->n_first_checks < WORKER_FIRST_CHECKS && list_is_empty(&worker->deferred)))
         return false;
     txn->was_deferred = true;
+    txn->deferred_ms = loop_now_ms(worker->loop);
     list_append(&worker->deferred, &txn->run_node);
     return true;
+}
+
+static bool is_too_large(const struct txn *txn)
+{
+    return txn->request.token.len > txn->snapshot->data->limits.token_bytes;
 }
 
 static enum token_rc check_anew(struct txn *txn, const struct token_context *context,
                                 struct str token, const uint8_t *digest, size_t *ret_issuer)
 {
-    txn->worker->n_first_checks++;
+    /* What is too large costs nothing, and must not take the turn of those that do. */
+    if (!is_too_large(txn))
+        txn->worker->n_first_checks++;
     enum token_rc rc = token_check(context, token, &txn->identity, ret_issuer);
     /* With the keys of an older snapshot it may be one whose key has left the set since. */
     if (rc == TOKEN_OK && digest != NULL && txn->snapshot == txn->worker->snapshot)
@@ -152,21 +160,30 @@ static bool may_use_cache(const struct txn *txn)
     return txn->snapshot->config == txn->worker->snapshot->config;
 }
 
+/* Its check was put off for so long that its client is better served by coming again. */
+static bool is_too_late(struct txn *txn)
+{
+    const int64_t since_ms = txn->deferred_ms;
+    txn->deferred_ms = 0; /* what it waits for later, such as keys, is another matter */
+    txn->is_too_late =
+        since_ms != 0 && loop_now_ms(txn->worker->loop) - since_ms > WORKER_FIRST_CHECK_WAIT_MS;
+    return txn->is_too_late;
+}
+
 static enum token_rc check_token(struct txn *txn, const struct token_context *context,
                                  size_t *ret_issuer)
 {
     struct str token = txn->request.token;
     uint8_t digest[SHA256_LEN];
     *ret_issuer = SIZE_MAX;
-    if (token.len > txn->snapshot->data->limits.token_bytes ||
-        hasher_sha256(txn->worker->hasher, token, digest) < 0)
+    if (is_too_large(txn) || hasher_sha256(txn->worker->hasher, token, digest) < 0)
         return check_anew(txn, context, token, NULL, ret_issuer);
     token_fingerprint(digest, txn->fingerprint);
     if (!may_use_cache(txn))
         return check_anew(txn, context, token, NULL, ret_issuer);
     txn->identity = token_cache_lookup(txn->worker->cache, digest, token, context->now_s);
-    if (txn->identity == NULL && must_wait_its_turn(txn))
-        return TOKEN_NO_KEYS; /* not looked at: stage_token() sees that it waits */
+    if (txn->identity == NULL && (must_wait_its_turn(txn) || is_too_late(txn)))
+        return TOKEN_NO_KEYS; /* not looked at: stage_token() sees why */
     if (txn->identity == NULL)
         return check_anew(txn, context, token, digest, ret_issuer);
     enum token_rc rc = token_recheck(context, txn->identity);
@@ -177,6 +194,15 @@ static enum token_rc check_token(struct txn *txn, const struct token_context *co
     return rc;
 }
 
+static enum step refuse_busy(struct txn *txn)
+{
+    reply_gateway(txn, &(struct refusal){.status = 503,
+                                         .reason = "busy",
+                                         .error = "temporarily_unavailable",
+                                         .description = "The gate has too many tokens to check"});
+    return STEP_REPLY;
+}
+
 static enum step stage_token(struct txn *txn)
 {
     struct token_context context = token_context(txn);
@@ -184,6 +210,8 @@ static enum step stage_token(struct txn *txn)
     enum token_rc rc = check_token(txn, &context, &issuer);
     if (list_is_linked(&txn->run_node)) /* deferred */
         return STEP_WAIT;
+    if (txn->is_too_late)
+        return refuse_busy(txn);
     if (rc == TOKEN_OK) {
         if (token_keys_are_stale(&context, txn->identity->issuer_index))
             txn->worker->stale_accepts++;

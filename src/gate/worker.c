@@ -312,10 +312,19 @@ static void run_marked(struct worker *worker)
     }
 }
 
-/* With what this turn has left for first checks; known tokens have had theirs. */
+/* With what this turn has left for first checks; known tokens have had theirs. One at least, and in
+ * a turn that was long a part of its time: else those who are known could keep out all others. */
 static void run_deferred(struct worker *worker)
 {
-    while (worker->n_first_checks < WORKER_FIRST_CHECKS && !list_is_empty(&worker->deferred))
+    if (list_is_empty(&worker->deferred))
+        return;
+    const unsigned before = worker->n_first_checks;
+    const int64_t now_us = clock_read().mono_us;
+    const int64_t until_us =
+        now_us + (now_us - loop_clock(worker->loop)->mono_us) / WORKER_FIRST_CHECK_PART;
+    while (!list_is_empty(&worker->deferred) &&
+           (worker->n_first_checks < WORKER_FIRST_CHECKS || worker->n_first_checks == before ||
+            clock_read().mono_us < until_us))
         run_txn(LIST_ENTRY(list_first(&worker->deferred), struct txn, run_node));
 }
 

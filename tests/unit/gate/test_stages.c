@@ -436,6 +436,49 @@ static void stage_token_of_a_known_token_passes_by_a_flood_of_new_ones(void **st
     gate_end(&second);
 }
 
+/* It is refused by its length alone. */
+static void stage_token_of_tokens_that_are_too_large_takes_no_turn_from_others(void **state)
+{
+    struct gate_fixture *f = *state;
+    static char large[16 * 1024 + 2]; /* the default of limits.token */
+    memset(large, 'a', sizeof(large) - 1);
+    for (unsigned i = 0; i < 2 * WORKER_FIRST_CHECKS; i++) {
+        struct gate_request request;
+        gate_begin(f, &request, "GET", "/mcp");
+        gate_add_token(&request, str_from_cstr(large));
+        assert_int_equal(stages_run(gate_make_txn(f, &request)), STEP_REPLY);
+        assert_int_equal(request.txn->status, 401);
+        gate_end(&request);
+    }
+    assert_int_equal(f->worker.n_first_checks, 0);
+}
+
+/* One whose turn came in time is checked; one that others kept waiting is told to come again. */
+static void stage_token_whose_turn_comes_too_late_is_asked_to_come_again(void **state)
+{
+    struct gate_fixture *f = *state;
+    for (unsigned late = 0; late < 2; late++) {
+        struct gate_request request;
+        token_cache_clear(f->worker.cache);
+        f->worker.n_first_checks = WORKER_FIRST_CHECKS;
+        assert_int_equal(run_plan(f, &request, &(struct plan){0}), STEP_WAIT);
+        assert_null(request.txn->identity);
+        list_unlink(&request.txn->run_node);
+        gate_later_ms += WORKER_FIRST_CHECK_WAIT_MS + late;
+        loop_turn(f->worker.loop, 0);
+        assert_int_equal(stages_run(request.txn), late ? STEP_REPLY : STEP_WAIT);
+        assert_int_equal(request.txn->identity == NULL, late);
+        if (late) {
+            assert_int_equal(request.txn->status, 503);
+            assert_string_equal(request.txn->reason, "busy");
+            assert_non_null(gate_answer_field(&request, "Retry-After"));
+            assert_null(gate_answer_field(&request, "WWW-Authenticate"));
+        }
+        gate_end(&request);
+    }
+    gate_later_ms = 0;
+}
+
 static void stage_token_judges_a_cached_token_for_its_own_route(void **state)
 {
     struct gate_fixture *f = *state;
@@ -607,6 +650,8 @@ int main(void)
         cmocka_unit_test(stages_name_is_empty_past_the_table),
         TEST(stage_token_checks_a_token_once),
         TEST(stage_token_of_a_known_token_passes_by_a_flood_of_new_ones),
+        TEST(stage_token_of_tokens_that_are_too_large_takes_no_turn_from_others),
+        TEST(stage_token_whose_turn_comes_too_late_is_asked_to_come_again),
         TEST(stage_token_judges_a_cached_token_for_its_own_route),
         TEST(stage_token_of_an_older_policy_leaves_the_cache_alone),
         TEST(stage_token_never_caches_a_refusal),
