@@ -17,6 +17,9 @@
 #define CONNECT_TIMEOUT_MS 1000 /* from the connect to the end of the trial */
 #define RETRY_MIN_MS 100
 #define RETRY_MAX_MS 5000
+#define SETTLED_MS 5000          /* worked for so long: the next trouble is a new one */
+#define RESOLVE_TIMEOUT_MS 30000 /* the system's resolver has time-outs of its own, as a rule */
+#define REST_MS (60 * 60 * 1000)
 #define SHA_HEX_LEN 40
 #define TEXT_OF(macro) TEXT_OF_TOKEN(macro)
 #define TEXT_OF_TOKEN(token) #token
@@ -58,7 +61,8 @@ struct shared_rate_pending {
     struct shared_rate *store;
     struct shared_rate_ask *ask; /* NULL: cancelled, or told that it failed */
     int64_t start_us;
-    bool whole_script; /* sent again with EVAL */
+    int64_t written_us; /* when the kernel had it; 0: not yet */
+    bool whole_script;  /* sent again with EVAL */
     char key[96];
     char args[3][32];
 };
@@ -76,16 +80,23 @@ struct shared_rate {
     redisReplyObjectFunctions functions;
     struct watch watch;
     uint32_t events;
-    struct timer timer;     /* retry, or the end of patience with a new connection */
+    /* Both are always armed, so that arming them needs no memory. */
+    struct timer timer;     /* retry, or the end of patience with what precedes STATE_UP */
     struct timer ask_timer; /* of the oldest question */
+    int64_t up_since_ms;
     struct resolve *resolve;
-    unsigned attempts; /* since it last worked */
+    unsigned attempts; /* since it last worked for a while */
     char sha[SHA_HEX_LEN + 1];
     struct list pending;
     struct shared_rate_stats stats;
 };
 
 /* ---- the state ---- */
+
+static void rest(struct shared_rate *store, struct timer *timer)
+{
+    (void)loop_timer_in(store->options.loop, timer, REST_MS);
+}
 
 static void say(struct shared_rate *store, bool works, const char *reason)
 {
@@ -109,7 +120,7 @@ static void fail_pending(struct shared_rate *store)
         ask->pending = NULL;
         ask->done(ask, SHARED_RATE_FAILED, 0);
     }
-    loop_timer_stop(store->options.loop, &store->ask_timer);
+    rest(store, &store->ask_timer);
 }
 
 static int64_t retry_ms(const struct shared_rate *store)
@@ -125,6 +136,9 @@ static void go_down(struct shared_rate *store, const char *reason)
     redisAsyncContext *context = TAKE(store->context);
     if (store->state == STATE_DOWN)
         return;
+    if (store->state == STATE_UP &&
+        loop_now_ms(store->options.loop) - store->up_since_ms >= SETTLED_MS)
+        store->attempts = 0;
     store->state = STATE_DOWN;
     store->resolve = resolve_cancel(store->resolve);
     fail_pending(store);
@@ -138,8 +152,8 @@ static void go_down(struct shared_rate *store, const char *reason)
 static void come_up(struct shared_rate *store)
 {
     store->state = STATE_UP;
-    store->attempts = 0;
-    loop_timer_stop(store->options.loop, &store->timer);
+    store->up_since_ms = loop_now_ms(store->options.loop);
+    rest(store, &store->timer);
     say(store, true, NULL);
 }
 
@@ -170,9 +184,22 @@ static void on_add_write(void *data)
     set_events(store, store->events | EPOLLOUT);
 }
 
+/* All that was to be written is: only now the store can know of it. */
+static void note_written(struct shared_rate *store)
+{
+    const int64_t now_us = clock_read().mono_us;
+    for (struct list *node = store->pending.prev; node != &store->pending; node = node->prev) {
+        struct shared_rate_pending *pending = LIST_ENTRY(node, struct shared_rate_pending, node);
+        if (pending->written_us != 0)
+            return;
+        pending->written_us = now_us;
+    }
+}
+
 static void on_del_write(void *data)
 {
     struct shared_rate *store = data;
+    note_written(store);
     set_events(store, store->events & ~(uint32_t)EPOLLOUT);
 }
 
@@ -374,6 +401,7 @@ static void begin(struct shared_rate *store)
         return;
     }
     store->state = STATE_RESOLVING;
+    (void)loop_timer_in(store->options.loop, &store->timer, RESOLVE_TIMEOUT_MS);
     store->resolve =
         resolve_start(store->options.mailbox, store->host, store->attempts, on_resolved, store);
     if (store->resolve == NULL)
@@ -383,10 +411,20 @@ static void begin(struct shared_rate *store)
 static void on_timer(struct timer *timer)
 {
     struct shared_rate *store = CONTAINER_OF(timer, struct shared_rate, timer);
-    if (store->state == STATE_DOWN)
+    rest(store, timer);
+    switch (store->state) {
+    case STATE_DOWN:
         begin(store);
-    else if (store->state == STATE_TRYING)
+        break;
+    case STATE_RESOLVING:
+        go_down(store, "its name cannot be resolved");
+        break;
+    case STATE_TRYING:
         go_down(store, "it does not answer");
+        break;
+    case STATE_UP:
+        break;
+    }
 }
 
 /* ---- questions ---- */
@@ -405,22 +443,37 @@ static void send_pending(struct shared_rate_pending *pending, redisCallbackFn *f
     send_command(store, fn, pending, (int)ARRAY_LEN(argv), argv);
 }
 
-/* The time-out of the oldest question that is open. */
-static void arm_ask_timer(struct shared_rate *store)
+/* When the store has had its time for the oldest question that is open. What the kernel has not
+ * taken counts, too: the store does not read. */
+static int64_t deadline_ms(const struct shared_rate *store)
 {
-    struct list *first = list_first(&store->pending);
-    if (first == NULL) {
-        loop_timer_pause(&store->ask_timer);
-        return;
-    }
-    int64_t start_us = LIST_ENTRY(first, struct shared_rate_pending, node)->start_us;
-    (void)loop_timer_at(store->options.loop, &store->ask_timer,
-                        start_us / 1000 + store->options.timeout_ms);
+    const struct shared_rate_pending *oldest =
+        LIST_ENTRY(list_first(&store->pending), struct shared_rate_pending, node);
+    int64_t from_us = oldest->written_us != 0 ? oldest->written_us : oldest->start_us;
+    return from_us / 1000 + store->options.timeout_ms;
 }
 
+static void arm_ask_timer(struct shared_rate *store)
+{
+    if (list_is_empty(&store->pending))
+        rest(store, &store->ask_timer);
+    else
+        (void)loop_timer_at(store->options.loop, &store->ask_timer, deadline_ms(store));
+}
+
+/* It may be this loop that was away, so that the question was not written, or the answer not read,
+ * before now: that is not the store's delay. */
 static void on_ask_timer(struct timer *timer)
 {
-    go_down(CONTAINER_OF(timer, struct shared_rate, ask_timer), "it does not answer in time");
+    struct shared_rate *store = CONTAINER_OF(timer, struct shared_rate, ask_timer);
+    rest(store, timer);
+    on_event(&store->watch, EPOLLIN | EPOLLOUT);
+    if (store->state != STATE_UP || list_is_empty(&store->pending))
+        return;
+    if (deadline_ms(store) > loop_now_ms(store->options.loop))
+        arm_ask_timer(store);
+    else
+        go_down(store, "it does not answer in time");
 }
 
 static void on_answer(redisAsyncContext *context, void *data_reply, void *data)
@@ -470,7 +523,7 @@ bool shared_rate_ask(struct shared_rate *store, struct str key, const struct gcr
         return false;
     }
     pending->store = store;
-    pending->start_us = loop_clock(store->options.loop)->mono_us;
+    pending->start_us = clock_read().mono_us; /* a turn of the loop may be long */
     (void)snprintf(pending->key, sizeof(pending->key), "%.*s", STR_ARG(key));
     (void)snprintf(pending->args[0], sizeof(pending->args[0]), "%" PRId64 ".%03" PRId64,
                    gcra->interval_ns / 1000, gcra->interval_ns % 1000);
@@ -483,8 +536,9 @@ bool shared_rate_ask(struct shared_rate *store, struct str key, const struct gcr
     }
     pending->ask = ask;
     ask->pending = pending;
+    const bool is_first = list_is_empty(&store->pending);
     list_append(&store->pending, &pending->node);
-    if (!timer_is_armed(&store->ask_timer))
+    if (is_first)
         arm_ask_timer(store);
     return true;
 }
@@ -527,7 +581,8 @@ struct shared_rate *shared_rate_new(const struct shared_rate_options *options)
     if ((store->path == NULL && store->host == NULL) ||
         (str_is_set(options->password) && store->password == NULL) ||
         (str_is_set(options->user) && store->user == NULL) ||
-        loop_timer_in(options->loop, &store->timer, 0) < 0)
+        loop_timer_in(options->loop, &store->timer, 0) < 0 ||
+        loop_timer_in(options->loop, &store->ask_timer, REST_MS) < 0)
         return shared_rate_free(store);
     return store;
 }

@@ -91,6 +91,15 @@ static void play(struct world *w)
     }
 }
 
+static void lose_connection(struct world *w)
+{
+    (void)close(w->fd);
+    w->fd = -1;
+    w->in_len = 0;
+    w->in_done = 0;
+    w->mute = false;
+}
+
 static void spin(struct world *w, int turns)
 {
     for (int i = 0; i < turns; i++) {
@@ -201,10 +210,117 @@ static void no_answer_reaches_another_question_when_memory_is_short(void **state
 #endif
 }
 
+/* This thread does something else for longer than the store may take. */
+static void what_this_loop_was_away_is_not_the_delay_of_the_store(void **state)
+{
+    struct world *w = *state;
+    struct question questions[2];
+    test_clock_stop();
+    spin(w, 2);
+    test_clock_skip_ms(3 * TIMEOUT_MS); /* the turn was long before it asks ... */
+    assert_true(ask(w, &questions[0]));
+    test_clock_skip_ms(3 * TIMEOUT_MS); /* ... and behind that, unwritten */
+    spin(w, 5);
+    assert_int_equal(questions[0].rc, SHARED_RATE_REFUSED);
+    assert_int_equal(questions[0].n_answers, 1);
+
+    assert_true(ask(w, &questions[1]));
+    loop_turn(w->loop, 1); /* it is written, and the answer comes */
+    play(w);
+    test_clock_skip_ms(3 * TIMEOUT_MS);
+    spin(w, 5);
+    assert_int_equal(questions[1].n_answers, 1);
+    assert_int_equal(questions[1].rc, SHARED_RATE_REFUSED);
+    assert_int_equal(w->n_down, 0);
+}
+
+static void a_store_that_is_silent_has_its_time_and_no_more(void **state)
+{
+    struct world *w = *state;
+    struct question question;
+    test_clock_stop();
+    spin(w, 2);
+    w->mute = true;
+    assert_true(ask(w, &question));
+    spin(w, 2);
+    test_clock_ahead_us += INT64_C(1000) * (TIMEOUT_MS - 1);
+    spin(w, 2);
+    assert_int_equal(question.n_answers, 0);
+    test_clock_ahead_us += 2000;
+    spin(w, 2);
+    assert_int_equal(question.n_answers, 1);
+    assert_int_equal(question.rc, SHARED_RATE_FAILED);
+    assert_int_equal(w->n_down, 1);
+    assert_false(ask(w, &question));
+}
+
+/* Each answer that proves it is followed by silence: that is no reason to come back at once. */
+static void a_store_that_works_for_moments_only_is_tried_less_and_less(void **state)
+{
+    struct world *w = *state;
+    test_clock_stop();
+    int64_t last_us = 0;
+    for (int round = 0; round < 5; round++) {
+        struct question question;
+        int64_t from_us = test_clock_ahead_us;
+        while (!shared_rate_stats(w->store).works) {
+            test_clock_ahead_us += 50000;
+            spin(w, 5);
+        }
+        assert_true(round == 0 || test_clock_ahead_us - from_us >= last_us);
+        last_us = test_clock_ahead_us - from_us;
+        w->mute = true;
+        assert_true(ask(w, &question));
+        spin(w, 2);
+        test_clock_ahead_us += INT64_C(2000) * TIMEOUT_MS;
+        spin(w, 2);
+        assert_int_equal(question.rc, SHARED_RATE_FAILED);
+        assert_false(shared_rate_stats(w->store).works);
+        lose_connection(w);
+    }
+    assert_true(last_us >= 800000);
+}
+
+/* No letter comes, as when there was no memory for it. */
+static void a_name_whose_address_never_comes_is_looked_up_again(void **state)
+{
+    struct world *w = *state;
+    struct loop *other = loop_new();
+    struct mailbox *unread = mailbox_new(other);
+    test_clock_stop();
+    struct shared_rate *store =
+        shared_rate_new(&(struct shared_rate_options){.loop = w->loop,
+                                                      .mailbox = unread,
+                                                      .host = STR("localhost"),
+                                                      .port = 1,
+                                                      .timeout_ms = TIMEOUT_MS,
+                                                      .changed = on_changed,
+                                                      .ctx = w});
+    assert_non_null(store);
+    spin(w, 3);
+    test_clock_ahead_us += INT64_C(29000000);
+    spin(w, 3);
+    assert_int_equal(w->n_down, 0);
+    test_clock_ahead_us += INT64_C(2000000);
+    spin(w, 3);
+    assert_int_equal(w->n_down, 1);
+    (void)shared_rate_free(store);
+    (void)mailbox_free(unread);
+    (void)loop_free(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_answer_reaches_its_own_question, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_this_loop_was_away_is_not_the_delay_of_the_store,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_store_that_is_silent_has_its_time_and_no_more, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_store_that_works_for_moments_only_is_tried_less_and_less,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_name_whose_address_never_comes_is_looked_up_again, set_up,
+                                        tear_down),
         cmocka_unit_test(no_answer_reaches_another_question_when_memory_is_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
