@@ -63,7 +63,7 @@ struct worker {
     struct metrics *metrics; /* the fleet's, written by us */
     struct limits *limits;   /* the fleet's */
     struct limits_peers peers;
-    struct shared_rate *store; /* NULL: this process counts for itself */
+    struct shared_rate *store; /* NULL: none, or no memory for it */
     struct audit *audit;       /* the fleet's; NULL: off */
     struct buf audit_record;   /* the one that is being written */
     struct log_stamp audit_stamp;

@@ -134,7 +134,11 @@ static enum step take(struct txn *txn, const struct question *question)
     case STORE_FAILED:
         return without_store(txn, question);
     }
-    return txn->worker->store != NULL ? ask_store(txn, question) : take_here(txn, question);
+    if (txn->worker->store != NULL)
+        return ask_store(txn, question);
+    /* One that is wanted may be missing: there was no memory for it. */
+    return txn->snapshot->data->limits.store.on ? without_store(txn, question)
+                                                : take_here(txn, question);
 }
 
 /* Before the token is looked at, so that a flood of bad ones is cheap. */

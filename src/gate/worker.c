@@ -117,6 +117,7 @@ static int open_store(struct worker *worker)
 {
     const struct store_config *config = &worker->snapshot->data->limits.store;
     worker->store = shared_rate_free(worker->store);
+    METRICS_SET(worker->metrics, store_works, 0);
     if (!config->on)
         return 0;
     worker->store = shared_rate_new(&(struct shared_rate_options){
@@ -155,9 +156,9 @@ static void take_config(struct worker *worker, struct snapshot *snapshot)
         store_config_eq(&worker->snapshot->data->limits.store, &snapshot->data->limits.store);
     (void)snapshot_unref(worker->snapshot);
     worker->snapshot = snapshot;
-    if (!same_store && open_store(worker) < 0)
-        LOG(&worker->log, loop_clock(worker->loop), LOG_LEVEL_ERROR, "limits_store_down",
-            LOG_CSTR("reason", "out of memory"));
+    bool lacks_store = snapshot->data->limits.store.on && worker->store == NULL;
+    if ((!same_store || lacks_store) && open_store(worker) < 0)
+        on_store_changed(worker, false, "out of memory");
     worker->log.level = snapshot->data->log_level;
 }
 
@@ -453,6 +454,8 @@ void worker_free(struct worker *worker)
         (void)pthread_join(worker->thread, NULL);
     worker->store = shared_rate_free(worker->store);
     worker->mailbox = mailbox_free(worker->mailbox);
+    /* That of a policy that was still in a letter. */
+    worker->store = shared_rate_free(worker->store);
     worker->server = server_free(worker->server);
     worker_route_set_unref(worker->routes);
     worker->engine = upstream_engine_free(worker->engine);

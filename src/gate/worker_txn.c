@@ -132,12 +132,13 @@ static bool is_slow(const struct txn *txn, int64_t duration_us)
     return duration_us > txn->snapshot->data->access_slow_us && txn->request.method != METHOD_GET;
 }
 
-/* Those of a trace that we believe, so that its lines stay together; else of our own id, which no
- * client can choose. */
+/* Those of a trace that began here, so that lines and spans are kept together; else of our own id,
+ * which no client can choose, not even through a proxy that passes its trace on. */
 static uint64_t random_bits(const struct txn *txn)
 {
-    return txn_trace_is_active(txn) ? trace_id_random(txn->trace->context.trace_id)
-                                    : sample_bits_of_hex(str_make(txn->id, TXN_ID_LEN));
+    return txn_trace_is_active(txn) && !txn->trace->has_parent
+             ? trace_id_random(txn->trace->context.trace_id)
+             : sample_bits_of_hex(str_make(txn->id, TXN_ID_LEN));
 }
 
 /* Its line is written: always, or by chance, which an id decides. */

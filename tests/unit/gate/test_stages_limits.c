@@ -90,6 +90,25 @@ static void an_address_is_counted_before_its_token_is_looked_at(void **state)
     assert_int_equal(f->metrics.limited[0][METRICS_LIMIT_IP_RATE], 2);
 }
 
+/* There was no memory for the store: the policy says what counts, not the shortage. */
+static void a_store_that_is_missing_is_a_store_that_does_not_answer(void **state)
+{
+    struct gate_fixture *f = *state;
+    struct store_config *store = &f->tokens->config.limits.store;
+    limits_of(f, 0)->ip_rate = (struct gcra){.interval_ns = SECOND, .burst = 1};
+    assert_null(f->worker.store);
+    store->on = true;
+    store->on_error = STORE_ERROR_REFUSE;
+    assert_int_equal(ask(f, &(struct ask){0}), 503);
+    store->on_error = STORE_ERROR_ALLOW;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ask(f, &(struct ask){0}), 0);
+    store->on_error = STORE_ERROR_LOCAL;
+    assert_int_equal(ask(f, &(struct ask){0}), 0);
+    assert_int_equal(ask(f, &(struct ask){0}), 429);
+    store->on = false;
+}
+
 static void a_whole_ipv6_subscriber_is_one_address(void **state)
 {
     struct gate_fixture *f = *state;
@@ -201,6 +220,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_route_without_limits_counts_nothing),
         TEST(an_address_is_counted_before_its_token_is_looked_at),
+        TEST(a_store_that_is_missing_is_a_store_that_does_not_answer),
         TEST(a_whole_ipv6_subscriber_is_one_address),
         TEST(a_subject_is_counted_whatever_its_token_and_address),
         TEST(a_batch_counts_each_of_its_messages),
