@@ -9,6 +9,7 @@
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -27,6 +28,15 @@
 #include "ops/sandbox_int.h"
 
 #define SOCKET_TYPE_MASK 0xfU
+
+#define INTERNET_SOCKET(family, type, protocol)                                                   \
+    {                                                                                             \
+        "socket",                                                                                 \
+        {                                                                                         \
+            SCMP_A0(SCMP_CMP_EQ, family, 0), SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE_MASK, type), \
+                SCMP_A2(SCMP_CMP_EQ, protocol, 0)                                                 \
+        }                                                                                         \
+    }
 
 static const char *const allowed[] = {
     /* descriptors */
@@ -100,9 +110,6 @@ static const char *const allowed[] = {
     "getsockopt",
     "setsockopt",
     "send",
-    "sendto",
-    "sendmsg",
-    "sendmmsg",
     "recv",
     "recvfrom",
     "recvmsg",
@@ -255,6 +262,9 @@ static const char *const for_instruments[] = {
     "mprotect",
     "socket",
     "socketpair",
+    "sendto",
+    "sendmsg",
+    "sendmmsg",
     "mkdir",
     "mkdirat",
     "chmod",
@@ -286,7 +296,7 @@ static int add_all(scmp_filter_ctx filter, uint32_t action, const char *const *n
 /* Calls that depend on their arguments. A comparison that is not used has .op = 0. */
 struct conditional {
     const char *name;
-    struct scmp_arg_cmp args[2];
+    struct scmp_arg_cmp args[3];
 };
 
 static int add_conditional(scmp_filter_ctx filter, uint32_t action, const struct conditional *rule)
@@ -316,21 +326,22 @@ static int add_conditions(scmp_filter_ctx filter, pid_t self)
          {SCMP_A2(SCMP_CMP_EQ, PROT_READ | PROT_EXEC, 0),
           SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, 0)}},
         {"mprotect", {SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)}},
-        /* TCP and UDP, nothing raw; unix sockets of the resolver and the journal */
-        {"socket",
-         {SCMP_A0(SCMP_CMP_EQ, AF_INET, 0),
-          SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE_MASK, SOCK_STREAM)}},
-        {"socket",
-         {SCMP_A0(SCMP_CMP_EQ, AF_INET, 0),
-          SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE_MASK, SOCK_DGRAM)}},
-        {"socket",
-         {SCMP_A0(SCMP_CMP_EQ, AF_INET6, 0),
-          SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE_MASK, SOCK_STREAM)}},
-        {"socket",
-         {SCMP_A0(SCMP_CMP_EQ, AF_INET6, 0),
-          SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE_MASK, SOCK_DGRAM)}},
+        /* TCP and UDP, nothing raw; unix sockets of the resolver and the journal. Landlock knows
+         * the ports of TCP only: MPTCP, SMC and SCTP speak to the same ones past it. */
+        INTERNET_SOCKET(AF_INET, SOCK_STREAM, 0),
+        INTERNET_SOCKET(AF_INET, SOCK_STREAM, IPPROTO_TCP),
+        INTERNET_SOCKET(AF_INET, SOCK_DGRAM, 0),
+        INTERNET_SOCKET(AF_INET, SOCK_DGRAM, IPPROTO_UDP),
+        INTERNET_SOCKET(AF_INET6, SOCK_STREAM, 0),
+        INTERNET_SOCKET(AF_INET6, SOCK_STREAM, IPPROTO_TCP),
+        INTERNET_SOCKET(AF_INET6, SOCK_DGRAM, 0),
+        INTERNET_SOCKET(AF_INET6, SOCK_DGRAM, IPPROTO_UDP),
         {"socket", {SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0)}},
         {"socketpair", {SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0)}},
+        /* sending connects a socket with this flag, and Landlock is not asked */
+        {"sendto", {SCMP_A3(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, 0)}},
+        {"sendmsg", {SCMP_A2(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, 0)}},
+        {"sendmmsg", {SCMP_A3(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, 0)}},
         /* what a socket holds, and has not sent; a descriptor that does not block; a terminal? */
         {"ioctl", {SCMP_A1(SCMP_CMP_EQ, FIONREAD, 0)}},
         {"ioctl", {SCMP_A1(SCMP_CMP_EQ, SIOCOUTQ, 0)}},

@@ -176,6 +176,52 @@ static int connect_elsewhere(const struct world *w)
     return connect_to(w->far_port);
 }
 
+/* Which Landlock does not take for TCP. */
+static int connect_elsewhere_by_mptcp(const struct world *w)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET,
+                             .sin_port = htons(w->far_port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP);
+    return fd < 0 || connect(fd, (struct sockaddr *)&in, sizeof(in)) < 0 ? -errno : 0;
+}
+
+enum send_call { SENDTO, SENDMSG, SENDMMSG };
+
+/* A connection that no connect() makes. */
+static int connect_by_sending(uint16_t port, enum send_call call)
+{
+    struct sockaddr_in in = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct iovec iov = {.iov_base = (char[]){"x"}, .iov_len = 1};
+    struct mmsghdr message = {
+        .msg_hdr = {.msg_name = &in, .msg_namelen = sizeof(in), .msg_iov = &iov, .msg_iovlen = 1}};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ssize_t n = -1;
+    if (call == SENDTO)
+        n = sendto(fd, "x", 1, MSG_FASTOPEN, (struct sockaddr *)&in, sizeof(in));
+    else if (call == SENDMSG)
+        n = sendmsg(fd, &message.msg_hdr, MSG_FASTOPEN);
+    else
+        n = sendmmsg(fd, &message, 1, MSG_FASTOPEN);
+    return n < 0 ? -errno : 0;
+}
+
+static int connect_elsewhere_by_sendto(const struct world *w)
+{
+    return connect_by_sending(w->far_port, SENDTO);
+}
+
+static int connect_elsewhere_by_sendmsg(const struct world *w)
+{
+    return connect_by_sending(w->far_port, SENDMSG);
+}
+
+static int connect_elsewhere_by_sendmmsg(const struct world *w)
+{
+    return connect_by_sending(w->far_port, SENDMMSG);
+}
+
 static int trace_parent(const struct world *w)
 {
     (void)w;
@@ -368,6 +414,27 @@ static void sandbox_denies_what_the_daemon_never_does(void **state)
     (void)close(abstract);
 }
 
+/* Not every kernel has these, so that some prove nothing there; none works inside. */
+static void sandbox_denies_ways_to_a_port_that_landlock_does_not_see(void **state)
+{
+    const struct world *w = *state;
+    static const struct {
+        const char *what;
+        int (*attempt)(const struct world *w);
+    } rows[] = {
+        {"connect elsewhere by MPTCP", connect_elsewhere_by_mptcp},
+        {"connect elsewhere by sendto()", connect_elsewhere_by_sendto},
+        {"connect elsewhere by sendmsg()", connect_elsewhere_by_sendmsg},
+        {"connect elsewhere by sendmmsg()", connect_elsewhere_by_sendmmsg},
+    };
+    need_landlock();
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        enum outcome outcome = in_child(w, rows[i].attempt, true);
+        if (outcome != DENIED)
+            fail_msg("%s: %d", rows[i].what, (int)outcome);
+    }
+}
+
 /* ---- what the kernel's log says ---- */
 
 /* The thing that is expected first, so that its line is not the one that a limit suppresses. */
@@ -476,6 +543,35 @@ static int accept_on_what_listens(const struct world *w)
     return send(client, "x", 1, MSG_NOSIGNAL) == 1 && recv(fd, (char[1]){0}, 1, 0) == 1 ? 0 : -EIO;
 }
 
+/* As the resolver does, and as libraries make sockets: with the protocol, and without. */
+static int open_tcp_and_udp(const struct world *w)
+{
+    static const int kinds[][3] = {
+        {AF_INET, SOCK_STREAM, 0},  {AF_INET, SOCK_STREAM, IPPROTO_TCP},
+        {AF_INET, SOCK_DGRAM, 0},   {AF_INET, SOCK_DGRAM, IPPROTO_UDP},
+        {AF_INET6, SOCK_STREAM, 0}, {AF_INET6, SOCK_STREAM, IPPROTO_TCP},
+        {AF_INET6, SOCK_DGRAM, 0},  {AF_INET6, SOCK_DGRAM, IPPROTO_UDP},
+    };
+    (void)w;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        int fd = socket(kinds[i][0], kinds[i][1] | SOCK_CLOEXEC | SOCK_NONBLOCK, kinds[i][2]);
+        if (fd < 0 && errno != EAFNOSUPPORT) /* a machine without IPv6 */
+            return -errno;
+        if (fd >= 0)
+            (void)close(fd);
+    }
+    return 0;
+}
+
+static int send_datagram(const struct world *w)
+{
+    struct sockaddr_in in = {
+        .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    (void)w;
+    return sendto(fd, "x", 1, MSG_NOSIGNAL, (struct sockaddr *)&in, sizeof(in)) == 1 ? 0 : -errno;
+}
+
 static void *try_from_thread(void *arg)
 {
     *(int *)arg = open_at("/root", "..", O_RDONLY | O_DIRECTORY);
@@ -513,6 +609,8 @@ static void sandbox_allows_what_the_daemon_does(void **state)
         {"read the files of the resolver", read_system_files},
         {"accept on a socket that listens", accept_on_what_listens},
         {"connect to a port of the policy", connect_as_planned},
+        {"make sockets of TCP and UDP", open_tcp_and_udp},
+        {"send to a name server", send_datagram},
         {"make threads", make_thread},
     };
     int status;
@@ -670,6 +768,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sandbox_denies_what_the_daemon_never_does),
+        cmocka_unit_test(sandbox_denies_ways_to_a_port_that_landlock_does_not_see),
         cmocka_unit_test(sandbox_logs_what_is_not_expected_alone),
         cmocka_unit_test(sandbox_allows_what_the_daemon_does),
         cmocka_unit_test(sandbox_gives_up_root_and_all_groups),
