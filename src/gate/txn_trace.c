@@ -232,11 +232,14 @@ static void append_server_span(const struct txn *txn, unsigned status, int64_t d
         out);
 }
 
-/* The upstream's status, or what went wrong before there was one; absent: all went well. */
+/* The upstream's status, or what went wrong before there was one, or after; absent: all went well.
+ * A client that leaves during the answer is no fault of the call: that is how most streams end. */
 static struct str call_error(const struct txn *txn, char text[STATUS_TEXT])
 {
     if (txn->relay.status >= 400)
         return status_text(txn->relay.status, text);
+    if (txn->relay.status != 0 && strcmp(txn->reason, "client_gone") == 0)
+        return (struct str){0};
     if (txn->relay.status == 0 || strcmp(txn->reason, "ok") != 0)
         return str_from_cstr(txn->reason);
     return (struct str){0};

@@ -152,6 +152,17 @@ describe('trace context', () => {
         });
     });
 
+    test('no trace id of a client keeps its line out of a sampled log', async () => {
+        const policy = { log: { access: { sample: 0.5, slow: null } } };
+        await withTracing({}, async (scene) => {
+            // below every threshold
+            const headers = { traceparent: parentOf('00', '4bf92f3577b34da6a300000000000001') };
+            const ids = new Set();
+            for (let i = 0; i < 60; i++) ids.add((await scene.trace(headers)).id);
+            await scene.gate.logged((line) => ids.has(line.request_id), 'one of them');
+        }, { policy });
+    });
+
     for (const [trust, proxies, trusted] of [
         [undefined, undefined, false],
         ['proxies', ['127.0.0.1'], true],
@@ -326,6 +337,33 @@ describe('spans', () => {
         });
     });
 
+    test('of a stream that its client closes are no failures', async () => {
+        await withTracing({}, async (scene) => {
+            scene.server.respond = (request, link) =>
+                link.send(
+                    'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n' +
+                        'Transfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n',
+                );
+            const leaves = new AbortController();
+            const answer = await fetch(scene.gate.url('/mcp'), {
+                headers: {
+                    Authorization: `Bearer ${scene.tenant.mint()}`,
+                    Accept: 'text/event-stream',
+                },
+                signal: leaves.signal,
+            });
+            assert.equal(answer.status, 200);
+            await answer.body.getReader().read();
+            leaves.abort();
+            const id = answer.headers.get('x-request-id');
+            const { server, client } = await scene.spans(id);
+            assert.equal(server.attributes['portcullis.reason'], 'client_gone');
+            assert.equal(server.failed, false);
+            assert.equal(client.attributes['error.type'], undefined);
+            assert.equal(client.failed, false);
+        });
+    });
+
     test('a share of the traces begun here', async () => {
         await withTracing({ sample: 0.25 }, async (scene, collector) => {
             const total = rounds(400);
@@ -467,12 +505,12 @@ describe('a collector that', () => {
     });
 
     test('hangs holds nobody up; past the queue spans are dropped, and counted', async () => {
-        await withTracing({ queue: 40, timeout: '60s' }, async (scene, collector) => {
+        await withTracing({ queue: 256, timeout: '60s' }, async (scene, collector) => {
             collector.answer = () => true; // never
-            const calls = rounds(200);
+            const calls = 128 + rounds(100);
             await callsGoOn(scene, calls);
-            await eventually(async () => (await dropped(scene)) === 2 * calls - 40, 'dropped');
-            assert.equal(await waiting(scene), 40);
+            await eventually(async () => (await dropped(scene)) === 2 * calls - 256, 'dropped');
+            assert.equal(await waiting(scene), 256);
             assert.equal(await exported(scene), 0);
         });
     });
