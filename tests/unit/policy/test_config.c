@@ -510,7 +510,7 @@ static void config_reads_tracing(void **state)
     config = good_policy(POLICY_TOP(
         "\"tracing\": {\"endpoint\": \"https://c.example/v1/traces\", \"sample\": 0.5, \"trust\": "
         "\"always\", \"service_name\": \"gate\", \"identity\": true, \"timeout\": \"1s\", "
-        "\"queue\": 7, \"headers\": {\"Authorization\": \"Bearer $env(KEY)\"}}"));
+        "\"queue\": 256, \"headers\": {\"Authorization\": \"Bearer $env(KEY)\"}}"));
     tracing = &config_get(config)->tracing;
     assert_str(tracing->endpoint, "https://c.example/v1/traces");
     assert_int_equal(tracing->threshold, sample_threshold(0.5));
@@ -518,7 +518,7 @@ static void config_reads_tracing(void **state)
     assert_str(tracing->service_name, "gate");
     assert_true(tracing->identity);
     assert_int_equal(tracing->timeout_ms, 1000);
-    assert_int_equal(tracing->queue, 7);
+    assert_int_equal(tracing->queue, 256);
     assert_int_equal(tracing->n_headers, 1);
     assert_str(tracing->headers[0].value, "Bearer " CANARY);
     json_t *printed = config_print(config);

@@ -57,7 +57,7 @@ static const struct finding_row type_errors[] = {
      "has no scheme"},
     {POLICY_TOP("\"tracing\": {\"trust\": \"clients\"}"), "/tracing/trust", "never"},
     {POLICY_TOP("\"tracing\": {\"sample\": 2}"), "/tracing/sample", "from 0 to 1"},
-    {POLICY_TOP("\"tracing\": {\"queue\": 0}"), "/tracing/queue", "from 1 to 100000"},
+    {POLICY_TOP("\"tracing\": {\"queue\": 255}"), "/tracing/queue", "from 256 to 100000"},
     {POLICY_TOP("\"tracing\": {\"headers\": {\"Host\": \"x\"}}"), "/tracing/headers/Host",
      "belongs to HTTP"},
     {POLICY_TOP("\"tracing\": {\"headers\": {\"a b\": \"x\"}}"), "/tracing/headers/a b",
