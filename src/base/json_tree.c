@@ -11,6 +11,9 @@
 #include "base/json_reader.h"
 
 #define ARENA_BYTES 1024 /* at first; strings without escapes need none */
+/* The shortest one with an escape, "\n" and a comma or colon, takes five bytes of text and sixteen
+ * of the arena; the rest of a block that has no room for the next one is lost. */
+#define ARENA_PER_BYTE 8
 
 struct tree {
     struct json_reader reader;
@@ -63,15 +66,10 @@ static json_t *read_number(struct tree *tree, struct str value)
 static json_t *read_value(struct tree *tree);
 
 /* Takes VALUE, which may be NULL after a failure. */
-static bool put(struct tree *tree, json_t *object, struct str raw_key, json_t *value)
+static bool put(struct tree *tree, json_t *object, struct str key, json_t *value)
 {
-    int fault;
-    const struct str key = json_text_key(raw_key, tree->arena, &fault);
-    if (value == NULL || !str_is_set(key)) {
-        json_decref(value);
-        (void)fail(tree, JSON_RC_NO_MEMORY);
+    if (value == NULL)
         return false;
-    }
     if (json_object_setn_new_nocheck(object, key.ptr, key.len, value) < 0)
         (void)fail(tree, JSON_RC_NO_MEMORY);
     return tree->rc == JSON_RC_OK;
@@ -79,13 +77,22 @@ static bool put(struct tree *tree, json_t *object, struct str raw_key, json_t *v
 
 /* The reader notices that a key was there already at the end of its object; here it is told in the
  * line of the repetition. */
-static bool is_new(struct tree *tree, const json_t *object, struct str raw_key)
+static bool is_new(struct tree *tree, const json_t *object, struct str key)
+{
+    if (json_object_getn(object, key.ptr, key.len) != NULL)
+        (void)fail(tree, JSON_RC_DUPLICATE_KEY);
+    return tree->rc == JSON_RC_OK;
+}
+
+static bool read_member(struct tree *tree, json_t *object, struct str raw_key)
 {
     int fault;
     const struct str key = json_text_key(raw_key, tree->arena, &fault);
-    if (str_is_set(key) && json_object_getn(object, key.ptr, key.len) != NULL)
-        (void)fail(tree, JSON_RC_DUPLICATE_KEY);
-    return tree->rc == JSON_RC_OK;
+    if (!str_is_set(key)) {
+        (void)fail(tree, JSON_RC_NO_MEMORY);
+        return false;
+    }
+    return is_new(tree, object, key) && put(tree, object, key, read_value(tree));
 }
 
 static json_t *read_object(struct tree *tree)
@@ -96,7 +103,7 @@ static json_t *read_object(struct tree *tree)
         return NULL;
     (void)json_reader_into(&tree->reader);
     while (json_reader_next_key(&tree->reader, &raw_key))
-        if (!is_new(tree, object, raw_key) || !put(tree, object, raw_key, read_value(tree)))
+        if (!read_member(tree, object, raw_key))
             return NULL;
     return TAKE(object);
 }
@@ -183,7 +190,7 @@ enum json_rc json_parse(struct str text, struct json_limits limits, json_t **ret
     NOT_ZEROED struct tree tree;
     const char *place = NULL;
     tree.rc = JSON_RC_OK;
-    tree.arena = arena_new(ARENA_BYTES, ARENA_BYTES + 4 * text.len);
+    tree.arena = arena_new(ARENA_BYTES, ARENA_BYTES + ARENA_PER_BYTE * text.len);
     if (ret_line != NULL)
         *ret_line = 0;
     if (tree.arena == NULL)

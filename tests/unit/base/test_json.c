@@ -67,6 +67,29 @@ static void json_parse_has_a_size_limit(void **state)
     assert_int_equal(json_parse(str_from_cstr(text), exact, &root, NULL), JSON_RC_OK);
 }
 
+/* An escape costs more memory than text, and keys need it as well: never so much that a text that
+ * is within the limits is refused for it. */
+static void json_parse_has_memory_for_escapes(void **state)
+{
+    (void)state;
+    const struct json_limits wide = {.max_bytes = 64U * 1024, .max_depth = 3};
+    CLEANUP(buf_free) struct buf text = buf_make(wide.max_bytes);
+    CLEANUP(json_unref) json_t *root = NULL;
+    (void)buf_append(&text, STR("[{}"));
+    for (unsigned i = 0; i < 500; i++) {
+        (void)buf_append(&text, STR(",{"));
+        for (const char *p = "nrtbf/\\\""; *p != '\0'; p++)
+            (void)buf_printf(&text, "%s\"\\%c\":\"\\%c\"", *p == 'n' ? "" : ",", *p, *p);
+        (void)buf_append_char(&text, '}');
+    }
+    (void)buf_append_char(&text, ']');
+    assert_false(buf_failed(&text));
+    assert_int_equal(json_parse(buf_str(&text), wide, &root, NULL), JSON_RC_OK);
+    const json_t *last = json_array_get(root, 500);
+    assert_int_equal(json_object_size(last), 8);
+    assert_true(str_eq(json_get_str(last, "\n"), STR("\n")));
+}
+
 static void json_str_gives_strings_only(void **state)
 {
     (void)state;
@@ -204,6 +227,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_parse_takes_one_strict_value),
         cmocka_unit_test(json_parse_has_a_size_limit),
+        cmocka_unit_test(json_parse_has_memory_for_escapes),
         cmocka_unit_test(json_str_gives_strings_only),
         cmocka_unit_test(json_to_i64_rounds_down_and_has_a_range),
         cmocka_unit_test(json_text_integers_fit_into_64_bits),
