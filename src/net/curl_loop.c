@@ -9,7 +9,8 @@
 /* Connections that libcurl may keep: never fewer than are open, or it would close some of ours. */
 #define CURL_MAX_KEPT 100000L
 
-#define TIMER_REST_MS 3600000 /* until libcurl sets the timer for the first time */
+#define TIMER_REST_MS 3600000 /* while libcurl waits for no time; then nothing is done, and again \
+                               */
 
 struct socket_watch {
     struct watch watch;
@@ -60,9 +61,13 @@ static void on_socket_event(struct watch *watch, uint32_t events)
     act(sw->owner, watch->fd, mask); /* may free SW */
 }
 
+/* Its place among the loop's timers was given up a moment ago, and is taken again before anybody
+ * else can: that needs no memory, and cannot fail. */
 static void on_timer(struct timer *timer)
 {
-    act(CONTAINER_OF(timer, struct curl_loop, timer), CURL_SOCKET_TIMEOUT, 0);
+    struct curl_loop *curl_loop = CONTAINER_OF(timer, struct curl_loop, timer);
+    (void)loop_timer_in(curl_loop->loop, timer, TIMER_REST_MS);
+    act(curl_loop, CURL_SOCKET_TIMEOUT, 0);
 }
 
 static void drop_socket(struct curl_loop *curl_loop, struct socket_watch *sw)
@@ -138,10 +143,10 @@ static int on_timer_change(CURLM *multi, long timeout_ms, void *ctx)
 {
     struct curl_loop *curl_loop = ctx;
     (void)multi;
-    if (timeout_ms < 0)
-        loop_timer_pause(&curl_loop->timer);
-    else /* it is armed always, since curl_loop_new(): moving it needs no memory */
-        (void)loop_timer_in(curl_loop->loop, &curl_loop->timer, timeout_ms);
+    /* It is armed always, since curl_loop_new(): moving it needs no memory. One that is paused
+     * would lose its place. */
+    (void)loop_timer_in(curl_loop->loop, &curl_loop->timer,
+                        timeout_ms < 0 ? TIMER_REST_MS : timeout_ms);
     return 0;
 }
 
