@@ -65,5 +65,7 @@ struct fetch *fetch_cancel(struct fetch *fetch);
 int client_global_init(void);
 void client_global_free(void);
 const char *client_library_version(void);
+/* Where libcurl was built to look for CAs; NULL: nowhere. Static. */
+void client_ca_places(const char **ret_file, const char **ret_folder);
 
 #endif

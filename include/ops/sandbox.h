@@ -48,7 +48,8 @@ void sandbox_plan_free(struct sandbox_plan *plan);
 void sandbox_plan_tree(struct sandbox_plan *plan, const char *path, enum sandbox_access access,
                        struct str pointer);
 /* The folder that PATH is in, since files are replaced by renaming, and the folder of what it is a
- * link to. Of a PATH that is no regular file (a device, a FIFO): that alone. */
+ * link to, be that there or not. Of a PATH that is no regular file (a device, a FIFO): that alone.
+ */
 void sandbox_plan_file(struct sandbox_plan *plan, const char *path, enum sandbox_access access,
                        struct str pointer);
 void sandbox_plan_port(struct sandbox_plan *plan, uint16_t port, struct str pointer);

@@ -55,6 +55,9 @@ struct tls_validity {
 };
 struct tls_validity tls_context_validity(const struct tls_context *context);
 
+/* Where OpenSSL was built to look for CAs. Static. */
+void tls_ca_places(const char **ret_file, const char **ret_folder);
+
 /* ---- sessions ---- */
 
 /* How a session reaches its peer. Like recv() and send() without waiting: the number of bytes, 0

@@ -7,10 +7,13 @@
 #include <unistd.h>
 
 #include "gate/fleet_int.h"
+#include "net/client.h"
 #include "ops/sandbox.h"
+#include "proto/tls.h"
 #include "proto/uri.h"
 
 #define MAX_POINTER_BYTES 512
+#define RESOLVER_FILE "/etc/resolv.conf"
 
 /* ---- what a policy needs ---- */
 
@@ -57,11 +60,28 @@ static void plan_environment(struct sandbox_plan *plan, const struct config_sour
         sandbox_plan_tree(plan, sources->credentials_directory, SANDBOX_READ, STR(""));
 }
 
+/* Where the libraries look for CAs when nobody says where: mostly in /etc, from where some systems
+ * link to elsewhere (openSUSE: /var/lib/ca-certificates). */
+static void plan_ca_places(struct sandbox_plan *plan)
+{
+    void (*const places[])(const char **, const char **) = {client_ca_places, tls_ca_places};
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        const char *file;
+        const char *folder;
+        places[i](&file, &folder);
+        if (file != NULL)
+            sandbox_plan_file(plan, file, SANDBOX_READ, STR(""));
+        if (folder != NULL)
+            sandbox_plan_tree(plan, folder, SANDBOX_READ, STR(""));
+    }
+}
+
 /* Without what a reload does not change: listeners, and the files that are written. */
 static void plan_policy(const struct fleet *fleet, const struct config_data *data,
                         struct sandbox_plan *plan)
 {
     sandbox_plan_system(plan);
+    plan_ca_places(plan);
     plan_environment(plan, &fleet->options.sources);
     sandbox_plan_file(plan, fleet->options.policy_path, SANDBOX_READ, STR(""));
     for (const struct config_file *file = data->files; file != NULL; file = file->next)
@@ -165,6 +185,18 @@ static void check_files(struct fleet *fleet)
         check_readable(fleet, file->path.ptr);
 }
 
+/* A link to what a local resolver has not made yet: in a folder that is not there either, it will
+ * be out of reach. */
+static void check_resolver(struct fleet *fleet)
+{
+    if (faccessat(AT_FDCWD, RESOLVER_FILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+        access(RESOLVER_FILE, F_OK) < 0)
+        LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_WARN, "resolver_missing",
+            LOG_CSTR("file", RESOLVER_FILE),
+            LOG_CSTR("reason", "what it links to is not there; if its folder is made later, a "
+                               "restart is needed"));
+}
+
 /* ---- the start ---- */
 
 /* As with nginx, only root can become somebody else; for all others the key does nothing. */
@@ -205,6 +237,8 @@ int fleet_lock_up(struct fleet *fleet)
         fleet->is_locked_up = r == 0;
         if (r == 0)
             say_active(fleet, &fleet->sandbox_report);
+        if (fleet->is_locked_up)
+            check_resolver(fleet);
     }
     if (r < 0)
         LOG(&fleet->log, loop_clock(fleet->loop), LOG_LEVEL_ERROR, "sandbox_failed",
@@ -223,18 +257,26 @@ static void refuse(struct fleet *fleet, const char *pointer, const char *file)
         LOG_CSTR("reason", "the sandbox of the running process does not allow it"));
 }
 
+/* Not for want of rights, which access(2) looks at and Landlock does not: PATH is outside of what
+ * it lets us read. That may be in a folder of the plan's name that was made anew: it is another
+ * one. */
+static bool is_denied(struct fleet *fleet, const char *path)
+{
+    struct sandbox_plan plan = {0};
+    sandbox_plan_file(&plan, path, SANDBOX_READ, STR(""));
+    const bool is_outside =
+        sandbox_plan_outside(&fleet->sandbox, &fleet->sandbox_report, &plan) != NULL;
+    sandbox_plan_free(&plan);
+    return is_outside || faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0;
+}
+
 int fleet_read_file(void *ctx, const char *path, size_t max_bytes, struct buf *out)
 {
     struct fleet *fleet = ctx;
     const struct config_sources *sources = &fleet->options.sources;
-    struct sandbox_plan plan = {0};
     int r = sources->read_file(sources->ctx, path, max_bytes, out);
-    if (r != -EACCES || !fleet->is_locked_up)
-        return r;
-    sandbox_plan_file(&plan, path, SANDBOX_READ, STR(""));
-    if (sandbox_plan_outside(&fleet->sandbox, &fleet->sandbox_report, &plan) != NULL)
+    if (r == -EACCES && fleet->is_locked_up && is_denied(fleet, path))
         refuse(fleet, NULL, path);
-    sandbox_plan_free(&plan);
     return r;
 }
 

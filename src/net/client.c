@@ -57,6 +57,14 @@ const char *client_library_version(void)
     return curl_version_info(CURLVERSION_NOW)->version;
 }
 
+void client_ca_places(const char **ret_file, const char **ret_folder)
+{
+    const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+    const bool is_told = info->age >= CURLVERSION_SEVENTH;
+    *ret_file = is_told ? info->cainfo : NULL;
+    *ret_folder = is_told ? info->capath : NULL;
+}
+
 static void fetch_free(struct fetch *fetch)
 {
     if (fetch->easy != NULL) {

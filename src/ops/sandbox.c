@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "ops/sandbox_int.h"
@@ -102,6 +104,22 @@ static void add_folder(struct sandbox_plan *plan, const char *path, enum sandbox
     free(copy);
 }
 
+/* The folder of what LINK names, which is not there yet. */
+static void add_folder_of_target(struct sandbox_plan *plan, const char *link,
+                                 enum sandbox_access access, struct str pointer)
+{
+    char target[PATH_MAX];
+    char path[2 * PATH_MAX];
+    ssize_t len = readlink(link, target, sizeof(target) - 1);
+    if (len <= 0)
+        return;
+    target[len] = '\0';
+    const char *slash = strrchr(link, '/');
+    const size_t folder_len = target[0] == '/' || slash == NULL ? 0 : (size_t)(slash - link) + 1;
+    (void)snprintf(path, sizeof(path), "%.*s%s", STR_ARG(str_make(link, folder_len)), target);
+    add_folder(plan, path, access, pointer);
+}
+
 void sandbox_plan_file(struct sandbox_plan *plan, const char *path, enum sandbox_access access,
                        struct str pointer)
 {
@@ -115,6 +133,8 @@ void sandbox_plan_file(struct sandbox_plan *plan, const char *path, enum sandbox
     char *canonical = realpath(path, NULL);
     if (canonical != NULL)
         add_folder(plan, canonical, access, pointer);
+    else
+        add_folder_of_target(plan, path, access, pointer);
     free(canonical);
 }
 

@@ -352,3 +352,9 @@ struct tls_validity tls_context_validity(const struct tls_context *context)
 {
     return context->validity;
 }
+
+void tls_ca_places(const char **ret_file, const char **ret_folder)
+{
+    *ret_file = X509_get_default_cert_file();
+    *ret_folder = X509_get_default_cert_dir();
+}

@@ -251,6 +251,23 @@ describe('a reload', () => {
         }, 'the new key');
     });
 
+    const anew = 'from a folder that was made anew is refused, and the log names it';
+    stageTest(anew, locked, { start: false }, async (stage) => {
+        const folder = path.join(stage.folder, 'keys');
+        const key = path.join(folder, 'key');
+        const upstream = { url: stage.upstreamUrl, headers: { 'X-Key': `$file(${key})` } };
+        const routes = [{ resource: RESOURCE, upstream }];
+        fs.mkdirSync(folder);
+        fs.writeFileSync(key, 'one');
+        await stage.start({ routes });
+        fs.renameSync(folder, `${folder}.old`);
+        fs.mkdirSync(folder);
+        fs.writeFileSync(key, 'two');
+        const lines = await reload(stage, stage.policy({ routes }));
+        assert.equal(lines.at(-1).event, 'reload_failed');
+        assert.equal(lines.find((l) => l.event === 'reload_needs_restart').file, key);
+    });
+
     stageTest('with a file in another folder is refused, and the log names it', locked, {}, async (stage) => {
         const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'portcullis-elsewhere-'));
         const file = path.join(folder, 'key');

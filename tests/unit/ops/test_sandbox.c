@@ -757,6 +757,23 @@ static void plan_file_has_the_folders_of_the_name_and_of_the_link(void **state)
     sandbox_plan_free(&want);
     assert_int_equal(unlink(link), 0);
 
+    /* what it links to is made later, as a local resolver does */
+    for (size_t i = 0; i < 2; i++) {
+        if (i == 0)
+            (void)snprintf(target, sizeof(target), "%s/later", w->outside);
+        else
+            (void)snprintf(target, sizeof(target), "../outside/later");
+        assert_int_equal(symlink(target, link), 0);
+        sandbox_plan_file(&plan, link, SANDBOX_READ, STR("/here"));
+        sandbox_plan_tree(&want, w->inside, SANDBOX_READ, STR("/inside"));
+        sandbox_plan_tree(&want, w->outside, SANDBOX_READ, STR("/outside"));
+        assert_null(sandbox_plan_outside(&plan, &all, &want));
+        assert_int_equal(plan.n_paths, 2);
+        sandbox_plan_free(&plan);
+        sandbox_plan_free(&want);
+        assert_int_equal(unlink(link), 0);
+    }
+
     /* a device is not a reason to allow all others */
     sandbox_plan_file(&plan, "/dev/full", SANDBOX_WRITE, STR("/here"));
     assert_int_equal(plan.n_paths, 1);
