@@ -56,8 +56,10 @@ void *reserve_malloc(size_t size)
 void *reserve_calloc(size_t n, size_t size)
 {
     size_t total;
+    if (__builtin_mul_overflow(n, size, &total))
+        return NULL;
     void *memory = calloc(n, size);
-    if (memory != NULL || __builtin_mul_overflow(n, size, &total))
+    if (memory != NULL)
         return memory;
     memory = lend(total);
     return memory != NULL ? memset(memory, 0, total) : NULL;

@@ -69,12 +69,12 @@ static bool try_policy(long n, bool all, struct str expected)
 static void config_parse_without_memory_gives_the_same_policy_or_none(void **state)
 {
     (void)state;
+    if (!NO_MEMORY_WORKS)
+        skip();
     struct buf expected = buf_make(MAX_PRINTED);
     struct config *config = good_policy(policy);
     print_to(config, &expected);
     (void)config_unref(config);
-    if (!NO_MEMORY_WORKS)
-        skip();
     for (int all = 0; all <= 1; all++) {
         long n = 0;
         while (try_policy(n, all == 1, buf_str(&expected)))
