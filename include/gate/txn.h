@@ -115,8 +115,8 @@ struct txn {
     int64_t deferred_ms; /* since then the check of its token waits for its turn; 0: it does not */
     const struct jwks_status *key_status; /* of the issuer whose keys it waits for */
     bool key_waited;                      /* this transaction has had its one wait for keys */
-    bool was_deferred;   /* the check of its token has had its one delay */
-    bool is_too_late;    /* that took too long */
+    bool was_deferred;                    /* the check of its token has had its one delay */
+    bool is_too_late;                     /* that took too long */
     bool body_ready;
     bool ip_counted;          /* this request was taken from its address's bucket */
     bool origin_ok;           /* a browser's origin that may see the answer */

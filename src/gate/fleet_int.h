@@ -49,13 +49,11 @@ struct fleet {
     struct fleet_options options;
     struct fleet_start start;
     struct log log;
-    int log_fd; /* of the workers, and ours once all is started; that of log.file, or stderr */
     struct loop *loop;
     struct mailbox *mailbox;
     struct client_pool *clients;
     struct rng rng;
     struct watch signal_watch;
-    int signal_fd;
     struct snapshot *snapshot;    /* the current one */
     struct jwks_keeper **keepers; /* one per issuer of the current config */
     size_t n_keepers;
@@ -65,14 +63,23 @@ struct fleet {
     size_t n_listens;
     struct worker *workers;
     struct metrics **metrics;
+    struct server *admin;
+    struct listen_socket admin_socket;
+    int log_fd; /* of the workers, and ours once all is started; that of log.file, or stderr */
+    int signal_fd;
+    int pagemap_fd; /* see base/footprint; -1: not */
     unsigned n_workers;
     unsigned n_drain_begun;
     unsigned n_ended;
-    struct server *admin;
-    struct listen_socket admin_socket;
-    int pagemap_fd; /* see base/footprint; -1: not */
-    bool ready;     /* said so in the log */
-    bool settled;   /* the pages that only the start needed were let go of */
+    unsigned n_answers_owed; /* by workers, to the letter of the round */
+    bool round_is_whole;     /* every worker got that letter */
+    bool announced;          /* the manager knows that we are ready */
+    bool reload_failed;      /* the last one */
+    bool has_traces;         /* there is, or was, an endpoint */
+    bool flushed;            /* there is no more time for it */
+    bool stop_at_once;       /* a second signal */
+    bool ready;              /* said so in the log */
+    bool settled;            /* the pages that only the start needed were let go of */
     bool draining;
     bool key_cache_failing; /* said so in the log */
     bool audit_failing;     /* the same */
@@ -81,10 +88,7 @@ struct fleet {
     uint8_t session_key[SESSION_KEY_LEN];
     struct trace_export *traces;
     struct trace_room trace_room;
-    bool has_traces; /* there is, or was, an endpoint */
     struct timer flush_timer;
-    bool flushed;                 /* there is no more time for it */
-    bool stop_at_once;            /* a second signal */
     int64_t drain_end_ms;         /* monotonic */
     struct jwks_cache *key_cache; /* NULL: off */
     uint64_t key_cache_failures;  /* writes to it */
@@ -97,10 +101,6 @@ struct fleet {
     struct timer watchdog_timer;
     struct timer tell_timer; /* a snapshot that could not be made or posted */
     struct timer drain_look_timer;
-    unsigned n_answers_owed; /* by workers, to the letter of the round */
-    bool round_is_whole;     /* every worker got that letter */
-    bool announced;          /* the manager knows that we are ready */
-    bool reload_failed;      /* the last one */
     int64_t started_s;
     uint64_t nofile; /* descriptors that the process may have */
     uint64_t connections_limit;

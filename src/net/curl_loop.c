@@ -9,8 +9,7 @@
 /* Connections that libcurl may keep: never fewer than are open, or it would close some of ours. */
 #define CURL_MAX_KEPT 100000L
 
-#define TIMER_REST_MS 3600000 /* while libcurl waits for no time; then nothing is done, and again \
-                               */
+#define TIMER_REST_MS 3600000 /* while libcurl waits for no time: nothing is done then */
 
 struct socket_watch {
     struct watch watch;

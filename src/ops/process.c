@@ -44,14 +44,15 @@ static int64_t resident_bytes(int statm_fd)
 {
     char text[STATM_BYTES];
     struct str rest;
-    struct str field;
+    struct str total;
+    struct str resident;
     uint64_t pages;
     ssize_t n = pread(statm_fd, text, sizeof(text), 0);
     if (n <= 0)
         return -1;
     rest = str_make(text, (size_t)n);
-    if (!str_split(&rest, ' ', &field) || !str_split(&rest, ' ', &field) ||
-        str_to_u64(field, INT64_MAX / 65536, &pages) < 0)
+    if (!str_split(&rest, ' ', &total) || !str_split(&rest, ' ', &resident) ||
+        str_to_u64(resident, INT64_MAX / 65536, &pages) < 0)
         return -1;
     return (int64_t)pages * sysconf(_SC_PAGESIZE);
 }

@@ -507,7 +507,7 @@ static int make_once(const struct filter *filter, struct program *ret_program)
 
 static bool is_same(const struct program *a, const struct program *b)
 {
-    return a->n == b->n && memcmp(a->code, b->code, a->n * sizeof(a->code[0])) == 0;
+    return a->n == b->n && a->n > 0 && memcmp(a->code, b->code, a->n * sizeof(a->code[0])) == 0;
 }
 
 /* Twice, as an allocation that fails can also leave it with a program that is not that of the
