@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Private parts of the sandbox: sandbox.c (plans, the order of things), sandbox_privileges.c (user,
- * capabilities, dumps), sandbox_landlock.c (files, ports), sandbox_seccomp.c (system calls).
+ * capabilities, dumps), sandbox_landlock.c (files, ports), sandbox_rules.c and
+ * sandbox_seccomp.c (system calls).
  *
  * PORTCULLIS_INSTRUMENTED is set by builds with a sanitizer or with coverage: their run time writes
  * reports where it likes, and the leak checker stops all threads by ptrace() from a process that it

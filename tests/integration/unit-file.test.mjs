@@ -65,7 +65,7 @@ describe('the unit', () => {
                 if (not) allowed.delete(name);
                 else allowed.add(name);
         const source = fs.readFileSync(
-            path.join(config, '../src/ops/sandbox_seccomp.c'),
+            path.join(config, '../src/ops/sandbox_rules.c'),
             'utf8',
         );
         const list = /allowed\[\] = \{(.*?)\};/s.exec(source)[1];
