@@ -516,8 +516,8 @@ static void on_answer(redisAsyncContext *context, void *data_reply, void *data)
 bool shared_rate_ask(struct shared_rate *store, struct str key, const struct gcra *gcra,
                      int64_t cost, struct shared_rate_ask *ask)
 {
-    struct shared_rate_pending *pending =
-        store->state == STATE_UP ? calloc(1, sizeof(*pending)) : NULL;
+    const bool is_up = store->state == STATE_UP && store->context != NULL;
+    struct shared_rate_pending *pending = is_up ? calloc(1, sizeof(*pending)) : NULL;
     if (pending == NULL) {
         store->stats.failures++;
         return false;
